@@ -1,0 +1,14 @@
+"""Models fitted by the EM algorithm, and the algorithm itself as a framework."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from ._show_versions import show_versions
+from .base import EMMixin
+from .mixture import GaussianMixture
+
+try:
+    __version__ = version("emlearn")
+except PackageNotFoundError:  # read from a source tree that was never installed
+    __version__ = "0+unknown"
+
+__all__ = ["EMMixin", "GaussianMixture", "__version__", "show_versions"]

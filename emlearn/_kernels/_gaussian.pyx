@@ -1,0 +1,160 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=True
+"""Gaussian E-step, scores and small factorisations: the compiled half of ``gaussian.py``."""
+
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int64_t
+
+import numpy as np
+
+
+cdef extern from "gaussian_kernel.h" nogil:
+    int EM_FULL, EM_TIED, EM_DIAG, EM_SPHERICAL
+    ctypedef struct em_model:
+        int density
+        ptrdiff_t d, K
+        const double *constants
+        const double *means
+        const double *factors
+    ctypedef struct em_rows:
+        const void *data
+        int is_float
+        ptrdiff_t n, row_stride, column_stride
+        const double *weights
+    ctypedef struct em_sums:
+        int form
+        const double *reference
+        double *count
+        double *first
+        double *second
+        double log_likelihood
+    ctypedef struct em_scores:
+        double *joint
+        double *posterior
+        double *log_density
+        int64_t *label
+    int em_gaussian_sums(const em_model *, const em_rows *, em_sums *)
+    int em_gaussian_scores(const em_model *, const em_rows *, em_scores *)
+    int em_centre_moments(ptrdiff_t, ptrdiff_t, em_sums *)
+    ptrdiff_t em_precision_cholesky(ptrdiff_t, ptrdiff_t, const double *, double *, double *)
+    const char *em_instruction_set()
+
+
+def instruction_set():
+    """What the loader chose for this processor."""
+    return em_instruction_set().decode()
+
+
+cdef int _read_rows(X, em_rows *rows) except -1:
+    # X may have any strides: C or Fortran order, float32 or float64, a memory map; it is never copied
+    cdef const double[:, :] x64
+    cdef const float[:, :] x32
+    if X.dtype == np.float32:
+        x32 = X
+        rows.is_float = 1
+        rows.n = x32.shape[0]
+        rows.data = <const void *>&x32[0, 0]
+        rows.row_stride = x32.strides[0] // <ptrdiff_t>sizeof(float)
+        rows.column_stride = x32.strides[1] // <ptrdiff_t>sizeof(float)
+    else:
+        x64 = X
+        rows.is_float = 0
+        rows.n = x64.shape[0]
+        rows.data = <const void *>&x64[0, 0]
+        rows.row_stride = x64.strides[0] // <ptrdiff_t>sizeof(double)
+        rows.column_stride = x64.strides[1] // <ptrdiff_t>sizeof(double)
+    return 0
+
+
+cdef void _model(int density, const double[::1] constants, const double[:, ::1] means,
+                 const double[::1] factors, em_model *model) noexcept nogil:
+    model.density = density
+    model.K = means.shape[0]
+    model.d = means.shape[1]
+    model.constants = &constants[0]
+    model.means = &means[0, 0]
+    model.factors = &factors[0]
+
+
+cdef int _sums(em_model *model, em_rows *rows, int form, const double[:, ::1] reference, double[::1] count,
+               double[:, ::1] first, double[::1] second, em_sums *sums) except -1 nogil:
+    cdef int lost
+    sums.form = form
+    sums.reference = &reference[0, 0]
+    sums.count = &count[0]
+    sums.first = &first[0, 0]
+    sums.second = &second[0]
+    if em_gaussian_sums(model, rows, sums) != 0:
+        raise MemoryError("no memory for the buffers of the E-step")
+    lost = em_centre_moments(model.d, model.K, sums)
+    if lost < 0:
+        raise MemoryError("no memory for the buffers of the E-step")
+    return lost
+
+
+def e_step(X, sample_weight, int density, int form, const double[::1] constants, const double[:, ::1] means,
+           const double[::1] factors):
+    """Moments and log-likelihood of a block; see the twin for the meaning of each argument."""
+    cdef em_model model
+    cdef em_rows rows
+    cdef em_sums sums
+    cdef const double[::1] w
+    cdef ptrdiff_t d = means.shape[1], K = means.shape[0]
+    cdef int lost
+    cdef const double[:, ::1] reference
+    _model(density, constants, means, factors, &model)
+    _read_rows(X, &rows)
+    rows.weights = NULL
+    if sample_weight is not None:
+        w = sample_weight
+        rows.weights = &w[0]
+    count, mean = np.empty(K), np.empty((K, d))
+    scatter = np.empty({EM_FULL: (K, d, d), EM_TIED: (d, d), EM_DIAG: (K, d)}[form])
+    cdef double[::1] count_view = count, second_view = scatter.reshape(-1)
+    cdef double[:, ::1] first_view = mean
+    reference = means
+    if form == EM_TIED:  # one common reference
+        reference = np.repeat(np.asarray(means)[:1], K, axis=0)
+    with nogil:
+        lost = _sums(&model, &rows, form, reference, count_view, first_view, second_view, &sums)
+    if not lost:
+        return count, mean, scatter, sums.log_likelihood
+    if form == EM_TIED:  # clusters far apart: the scatter of each about its own mean, then pooled
+        count, mean, scatter, value = e_step(X, sample_weight, density, EM_FULL, constants, means, factors)
+        return count, mean, scatter.sum(axis=0), value
+    reference = mean.copy()
+    with nogil:
+        _sums(&model, &rows, form, reference, count_view, first_view, second_view, &sums)
+    return count, mean, scatter, sums.log_likelihood
+
+
+def scores(X, int density, const double[::1] constants, const double[:, ::1] means, const double[::1] factors,
+           double[:, ::1] joint=None, double[:, ::1] posterior=None, double[::1] log_density=None,
+           int64_t[::1] label=None):
+    """Fill those of the four outputs that are given."""
+    cdef em_model model
+    cdef em_rows rows
+    cdef em_scores out
+    cdef int failed
+    _model(density, constants, means, factors, &model)
+    _read_rows(X, &rows)
+    rows.weights = NULL
+    out.joint = &joint[0, 0] if joint is not None else NULL
+    out.posterior = &posterior[0, 0] if posterior is not None else NULL
+    out.log_density = &log_density[0] if log_density is not None else NULL
+    out.label = &label[0] if label is not None else NULL
+    with nogil:
+        failed = em_gaussian_scores(&model, &rows, &out)
+    if failed:
+        raise MemoryError("no memory for the buffers of the E-step")
+
+
+def precision_cholesky(const double[:, :, ::1] covariances):
+    """Upper factors P with inv(covariance) = P @ P.T; the index of the first singular matrix, or -1."""
+    cdef ptrdiff_t K = covariances.shape[0], d = covariances.shape[1], failed
+    out = np.empty((K, d, d))
+    work = np.empty((d, d))
+    cdef double[:, :, ::1] out_view = out
+    cdef double[:, ::1] work_view = work
+    with nogil:
+        failed = em_precision_cholesky(K, d, &covariances[0, 0, 0], &out_view[0, 0, 0], &work_view[0, 0])
+    return out, failed - 1

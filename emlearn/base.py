@@ -1,0 +1,593 @@
+"""EMMixin: what every estimator fitted by EM shares."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+from sklearn import get_config
+from sklearn.base import _fit_context
+from sklearn.callback import CallbackContext, CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .em import loop
+from .em.reduce import add_steps, map_reduce, row_blocks
+from .em.squarem import Squarem
+from .em.statistics import Statistics
+from .em.threads import Workers, effective_threads, single_threaded_blas
+from .exceptions import SingularError
+
+__all__ = ["EMMixin"]
+
+ACCELERATORS = {"squarem": Squarem}
+
+#: engine parameters, for classes that do not declare one of them
+_DEFAULTS: dict[str, Any] = {
+    "tol": 1e-3,
+    "max_iter": 100,
+    "n_init": 1,
+    "random_state": None,
+    "warm_start": False,
+    "verbose": 0,
+    "verbose_interval": 10,
+    "n_jobs": None,
+    "accelerate": None,
+}
+
+# objectives this close are the same optimum
+_TIE = 1e-9
+
+
+class _Problem:
+    """A model with its data: the E-step mapped over blocks of rows, the objective a mean over the rows."""
+
+    def __init__(
+        self, model: Any, X: np.ndarray, sample_weight: np.ndarray | None, blocks: list[slice], workers: Workers
+    ) -> None:
+        self.model, self.X, self.sample_weight = model, X, sample_weight
+        self.blocks, self.workers = blocks, workers
+        self.total = float(len(X) if sample_weight is None else sample_weight.sum())
+
+    def e_step(self, parameters: Any) -> tuple[Statistics, float]:
+        statistics, value = map_reduce(partial(self._block, parameters), self.blocks, add_steps, self.workers)
+        return statistics, float(value) / self.total
+
+    def _block(self, parameters: Any, rows: slice) -> tuple[Statistics, float]:
+        if len(self.blocks) == 1:
+            return self.model.e_step(parameters, self.X, self.sample_weight)
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return self.model.e_step(parameters, self.X[rows], weight)
+
+    def m_step(self, statistics: Statistics, parameters: Any) -> Any:
+        return self.model.m_step(statistics, parameters)
+
+    def ascent(self, old: Any, new: Any, statistics: Statistics) -> float:
+        return self.model.ascent(old, new, statistics) / self.total
+
+
+class EMMixin(CallbackSupportMixin):
+    """Mixin that fits an estimator by the EM algorithm.
+
+    A model of your own is a class with ``EMMixin, BaseEstimator`` as its bases,
+    an ``__init__`` that stores its parameters, and three methods:
+
+    ``initial_parameters(X, sample_weight, random_state)``
+        Where a run starts: parameters, or the first
+        :class:`~emlearn.em.Statistics`.
+    ``e_step(parameters, X, sample_weight)``
+        Expected sufficient statistics of a block of rows, and their
+        log-likelihood. Both add up over blocks; ``sample_weight`` (or None)
+        multiplies each row's share in both.
+    ``m_step(statistics, parameters)``
+        The parameters that maximise the expected log-likelihood. It never sees
+        the data. ``parameters`` are the current ones, None at a start from
+        statistics.
+
+    Parameters are whatever the three methods agree on: a mapping of names to
+    arrays or a dataclass is published with an underscore appended to each name,
+    anything else as ``parameters_``.
+
+    ``fit`` then has, for each of these that ``__init__`` declares: ``tol``,
+    ``max_iter``, ``n_init`` with ``random_state`` (the best of several starts),
+    ``warm_start``, ``verbose`` and ``verbose_interval``, ``n_jobs`` (threads for
+    starts and blocks of rows), ``accelerate`` (None or ``"squarem"``); and sample
+    weights, scikit-learn's callbacks, a check that the likelihood never falls.
+
+    Attributes
+    ----------
+    converged_ : bool
+    n_iter_ : int
+        M-steps of the best run.
+    n_e_steps_ : int
+        E-steps of the best run, the final one included.
+    lower_bound_ : float
+        Mean log-likelihood of a row under the fitted parameters.
+    lower_bounds_ : ndarray of shape (n_iter_,)
+        The same after each M-step.
+    restart_lower_bounds_ : ndarray of shape (n_runs,)
+        ``lower_bound_`` of each start; nan for one that was singular.
+    n_best_restarts_ : int
+        How many starts ended as well as the best, within ``tol``.
+    stop_reason_ : str
+        Begins with "converged", "max_iter", "callback" or "singular".
+
+    References
+    ----------
+    Dempster, A. P., Laird, N. M. and Rubin, D. B. (1977). Maximum likelihood
+    from incomplete data via the EM algorithm. Journal of the Royal Statistical
+    Society B 39(1), 1-38.
+
+    Examples
+    --------
+    Genetic linkage (Rao 1965): four counts with probabilities
+    ``(2 + t, 1 - t, 1 - t, t) / 4``; the first cell hides a split ``2 : t``.
+
+    >>> import numpy as np
+    >>> from sklearn.base import BaseEstimator
+    >>> from emlearn import EMMixin
+    >>> from emlearn.em import Sums
+    >>> class Linkage(EMMixin, BaseEstimator):
+    ...     def __init__(self, tol=1e-12, max_iter=100):
+    ...         self.tol = tol
+    ...         self.max_iter = max_iter
+    ...
+    ...     def initial_parameters(self, X, sample_weight, random_state):
+    ...         return {"theta": 0.5}
+    ...
+    ...     def e_step(self, parameters, X, sample_weight):
+    ...         t = parameters["theta"]
+    ...         counts = X.sum(axis=0)
+    ...         p = np.array([2 + t, 1 - t, 1 - t, t]) / 4
+    ...         hidden = counts[0] * t / (2 + t)
+    ...         return (
+    ...             Sums({"t": hidden + counts[3], "not_t": counts[1] + counts[2]}),
+    ...             counts @ np.log(p),
+    ...         )
+    ...
+    ...     def m_step(self, statistics, parameters):
+    ...         t, not_t = statistics["t"], statistics["not_t"]
+    ...         return {"theta": t / (t + not_t)}
+    >>> model = Linkage().fit([[125, 18, 20, 34]])
+    >>> round(float(model.theta_), 9)
+    0.626821498
+    """
+
+    _parameter_constraints: dict = {
+        "tol": [Interval(Real, 0.0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [Integral, None],
+        "accelerate": [StrOptions(set(ACCELERATORS)), None],
+    }
+
+    # ------------------------------------------------- what a model says
+
+    def initial_parameters(
+        self, X: np.ndarray, sample_weight: np.ndarray | None, random_state: np.random.RandomState
+    ) -> Any:
+        """Where a run starts: parameters, or the first statistics."""
+        raise NotImplementedError(f"{type(self).__name__} must define initial_parameters")
+
+    def e_step(
+        self, parameters: Any, X: np.ndarray, sample_weight: np.ndarray | None
+    ) -> tuple[Statistics, float]:
+        """Expected sufficient statistics and log-likelihood of a block of rows."""
+        raise NotImplementedError(f"{type(self).__name__} must define e_step")
+
+    def m_step(self, statistics: Statistics, parameters: Any) -> Any:
+        """Parameters that maximise the expected log-likelihood."""
+        raise NotImplementedError(f"{type(self).__name__} must define m_step")
+
+    def ascent(self, old: Any, new: Any, statistics: Statistics) -> float:
+        """What the log-likelihood must at least gain from ``old`` to ``new``: 0 for exact EM."""
+        return 0.0
+
+    def row_cost(self, n_features: int) -> float:
+        """Arithmetic of the E-step for one row, in multiplications: it sizes the blocks of rows."""
+        return 16.0 * n_features
+
+    def publish(self, parameters: Any) -> dict[str, Any]:
+        """The fitted attributes, by name."""
+        if dataclasses.is_dataclass(parameters):
+            parameters = {f.name: getattr(parameters, f.name) for f in dataclasses.fields(parameters)}
+        if isinstance(parameters, Mapping):
+            return {f"{name}_": value for name, value in parameters.items()}
+        return {"parameters_": parameters}
+
+    def recall(self) -> Any:
+        """Parameters from the fitted attributes: the inverse of :meth:`publish`.
+
+        The default knows mappings and plain parameters.
+        """
+        if "parameters_" in vars(self):
+            return self.parameters_
+        return {name[:-1]: vars(self)[name] for name in self._published_names}
+
+    # ------------------------------------------- what an estimator may say
+
+    def _em_model(self, X: np.ndarray) -> Any:
+        """The object with the methods above; an estimator may assemble another than itself."""
+        return self
+
+    def _repeatable_start(self) -> bool:
+        """True where every restart would be the same, so that one is enough."""
+        return False
+
+    def _setting(self, name: str) -> Any:
+        return getattr(self, name, _DEFAULTS[name])
+
+    # ----------------------------------------------------------------- fit
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Fit the model by EM.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+            Present by scikit-learn's convention.
+        sample_weight : array-like of shape (n_samples,), default=None
+            A weight of 2 counts a row twice, a weight of 0 leaves it out.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the data cannot be used, or every start is singular.
+        """
+        X, sample_weight = self._check_fit_data(X, sample_weight)
+        with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
+            self._fit(X, y, sample_weight, workers)
+        return self
+
+    def _n_threads(self, X: np.ndarray) -> int:
+        n_threads = effective_threads(self._setting("n_jobs"))
+        return n_threads if len(self._blocks(X)) > 1 else 1
+
+    def _blocks(self, X: np.ndarray) -> list[slice]:
+        return row_blocks(X.shape[0], X.shape[1], self.row_cost(X.shape[1]))
+
+    def _fit(self, X: np.ndarray, y: Any, sample_weight: np.ndarray | None, workers: Workers) -> None:
+        random_state = check_random_state(self._setting("random_state"))
+        model = self._em_model(X)
+        problem = _Problem(model, X, sample_weight, self._blocks(X), workers)
+        warm = self._setting("warm_start") and hasattr(self, "converged_")
+        n_runs = 1 if warm or self._repeatable_start() else self._setting("n_init")
+        watch = _Watch(self, X, y, sample_weight, n_runs)
+
+        def start(number: int) -> Any:
+            if warm:
+                return self.recall()
+            first = model.initial_parameters(X, sample_weight, random_state)
+            return model.m_step(first, None) if isinstance(first, Statistics) else first
+
+        def attempt(number: int, parameters: Any) -> list[loop.Result | SingularError]:
+            if isinstance(parameters, SingularError):
+                return [parameters]
+            accelerate = self._setting("accelerate")
+            with watch.run(number) as monitor:
+                try:
+                    result = loop.run(
+                        problem,
+                        parameters,
+                        tol=self._setting("tol"),
+                        max_iter=self._setting("max_iter"),
+                        previous=self._previous_objective if warm else -math.inf,
+                        accelerator=ACCELERATORS[accelerate]() if accelerate else None,
+                        monitor=monitor,
+                    )
+                except SingularError as error:
+                    return [error]
+                watch.report(number, result)
+            return [result]
+
+        def calls() -> Iterator[Any]:
+            for number in range(n_runs):  # drawn one after the other, from one stream
+                try:
+                    parameters = start(number)
+                except SingularError as error:
+                    parameters = error
+                yield partial(attempt, number, parameters)
+
+        # printed lines stay in order
+        runner = workers if not self._setting("verbose") else Workers(1)
+        outcomes = runner.map_reduce(calls(), list.__add__, bounded=False)
+        self._keep_best(outcomes, X)
+        watch.end()
+
+    def _keep_best(self, outcomes: list[loop.Result | SingularError], X: np.ndarray) -> None:
+        runs = [outcome for outcome in outcomes if isinstance(outcome, loop.Result)]
+        if not runs:
+            message = str(outcomes[0])
+            if X.dtype == np.float32:
+                message += (
+                    " The numerical accuracy can also be improved by passing float64 data instead of float32."
+                )
+            raise SingularError(message) from outcomes[0]
+        sound = [run for run in runs if run.reason is not loop.StopReason.SINGULAR]
+        best = None
+        for run in sound or runs:
+            if best is None or run.objective > best.objective + _TIE * max(1.0, abs(best.objective)):
+                best = run
+        assert best is not None
+        self._set_fitted(best, X.dtype)
+        bounds = [o.objective if isinstance(o, loop.Result) else math.nan for o in outcomes]
+        near = max(self._setting("tol"), _TIE * max(1.0, abs(best.objective)))
+        self.restart_lower_bounds_ = np.array(bounds)
+        self.n_best_restarts_ = int(np.sum(np.abs(self.restart_lower_bounds_ - best.objective) <= near))
+        self._warn_about(best, outcomes, sound)
+
+    def _warn_about(
+        self, best: loop.Result, outcomes: list[loop.Result | SingularError], sound: list[loop.Result]
+    ) -> None:
+        lost = [outcome for outcome in outcomes if isinstance(outcome, SingularError)]
+        if lost:
+            warnings.warn(
+                f"{len(lost)} of {len(outcomes)} starts had no sound parameters and were dropped;"
+                f" the best of the others is used. The first was dropped because: {lost[0]}",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        if not sound:
+            warnings.warn(
+                f"The fit stopped at its last sound parameters. {best.detail} Try to decrease the number of"
+                " components, increase reg_covar, or scale the input data.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        elif best.reason is loop.StopReason.MAX_ITER and self._setting("max_iter") > 0:
+            warnings.warn(
+                "Best performing initialization did not converge. Try different init parameters, or increase"
+                " max_iter, tol, or check for degenerate data.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def _set_fitted(self, result: loop.Result, dtype: Any) -> None:
+        published = self.publish(result.parameters)
+        self._published_names = list(published)
+        for name, value in published.items():
+            narrow = isinstance(value, np.ndarray) and value.dtype == np.float64 and dtype == np.float32
+            setattr(self, name, value.astype(np.float32) if narrow else value)
+        for name, value in _summary(result).items():
+            setattr(self, name, value)
+        self._previous_objective = float(result.previous_objective)
+
+    # ---------------------------------------------------------------- data
+
+    def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        X = self._check_data(X, reset=True)
+        return X, check_weights(sample_weight, X)
+
+    def _check_data(self, X: Any, *, reset: bool) -> np.ndarray:
+        """X as float64 or float32, not copied where it is that already, in any memory order."""
+        if get_config()["array_api_dispatch"]:
+            raise NotImplementedError(
+                f"{type(self).__name__} does not support the array API. Disable 'array_api_dispatch' around this"
+                " call (sklearn.config_context(array_api_dispatch=False)) and pass NumPy arrays."
+            )
+        try:
+            return validate_data(
+                self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=1
+            )
+        except (ValueError, TypeError) as error:
+            advice = explain_bad_data(X, error)
+            if advice:
+                raise type(error)(f"{error}\n{advice}") from error
+            raise
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean log-likelihood of a row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        X = self._check_data(X, reset=False)
+        sample_weight = check_weights(sample_weight, X)
+        with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
+            problem = _Problem(self._em_model(X), X, sample_weight, self._blocks(X), workers)
+            return problem.e_step(self.recall())[1]
+
+
+def _summary(result: loop.Result) -> dict[str, Any]:
+    return {
+        "converged_": result.converged,
+        "n_iter_": result.n_iter,
+        "n_e_steps_": result.n_e_steps,
+        "lower_bound_": float(result.objective),
+        "lower_bounds_": result.objectives,
+        "stop_reason_": result.detail,
+    }
+
+
+def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
+    """Sample weights as float64 of shape (n,), or None.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, all are zero, or their number is wrong.
+    """
+    if sample_weight is None:
+        return None
+    n = X.shape[0]
+    if np.ndim(sample_weight) == 0:
+        weights = np.full(n, sample_weight, dtype=np.float64)
+    else:
+        try:
+            weights = np.ascontiguousarray(sample_weight, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"sample_weight must hold numbers: {error}") from error
+    if weights.shape != (n,):
+        raise ValueError(
+            f"sample_weight.shape == {weights.shape}, expected {(n,)}: give one weight for each row of X."
+        )
+    if not np.all(np.isfinite(weights)):
+        row = int(np.flatnonzero(~np.isfinite(weights))[0])
+        raise ValueError(
+            f"sample_weight contains NaN or infinity: {weights[row]} in row {row}. Use 0 to leave a row out."
+        )
+    if np.any(weights < 0):
+        row = int(np.flatnonzero(weights < 0)[0])
+        raise ValueError(
+            f"Negative values in data passed to `sample_weight`: {weights[row]:g} in row {row}."
+            " Use 0 to leave a row out."
+        )
+    if not np.any(weights > 0):
+        raise ValueError("sample_weight: all weights are zero; at least one row must count.")
+    return weights
+
+
+def explain_bad_data(X: Any, error: Exception) -> str:
+    """Which columns made scikit-learn's validation fail, and what to do; empty where it is clear already."""
+    message = str(error)
+    try:
+        names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
+        columns = [np.asarray(X[name]) for name in X.columns] if names else list(np.asarray(X).T)
+    except Exception:
+        return ""
+    if not columns or np.ndim(columns[0]) != 1:
+        return ""
+    labels = [repr(name) for name in names] if names else [str(j) for j in range(len(columns))]
+    if "NaN" in message or "infinity" in message:
+        bad = [_count_bad(column) for column in columns]
+        listed = ", ".join(f"{label} ({b} of {len(columns[0])} rows)" for label, b in zip(labels, bad, strict=True) if b)
+        return f"Found in column {listed}. Drop these rows, or fill the cells in before the fit." if listed else ""
+    if "convert" in message or "numeric" in message or "string" in message:
+        bad_labels = [label for label, c in zip(labels, columns, strict=True) if not _is_numeric(c)]
+        if bad_labels:
+            return f"Not numbers: column {', '.join(bad_labels)}. Drop them, or encode them as numbers before the fit."
+    return ""
+
+
+def _count_bad(column: np.ndarray) -> int:
+    try:
+        return int(np.sum(~np.isfinite(column.astype(np.float64))))
+    except (TypeError, ValueError):
+        return 0
+
+
+def _is_numeric(column: np.ndarray) -> bool:
+    try:
+        column.astype(np.float64)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+class _Watch:
+    """What is told of a fit while it runs: scikit-learn's callbacks and printed lines."""
+
+    def __init__(self, estimator: EMMixin, X: Any, y: Any, sample_weight: Any, n_runs: int) -> None:
+        self.estimator = estimator
+        self.max_iter = estimator._setting("max_iter")
+        self.verbose = estimator._setting("verbose")
+        self.interval = estimator._setting("verbose_interval")
+        self.given = {
+            "X": X,
+            "y": y,
+            "metadata": {} if sample_weight is None else {"sample_weight": sample_weight},
+        }
+        self.root = estimator._init_callback_context(max_subtasks=n_runs, sequential_subtasks=False)
+        # hooks need not be thread-safe
+        self.lock = threading.Lock()
+        self.active = bool(getattr(estimator, "_skl_callbacks", ()))
+        self.root.call_on_fit_task_begin(estimator=estimator, **self.given)
+
+    def run(self, number: int) -> _RunWatch:
+        return _RunWatch(self, number)
+
+    def report(self, number: int, result: loop.Result) -> None:
+        if self.verbose:
+            outcome = "converged" if result.converged else "did not converge"
+            print(f"Initialization {outcome}. lower bound {result.objective:.5f}, {result.n_iter} iterations")
+
+    def end(self) -> None:
+        self.root.call_on_fit_task_end(estimator=self.estimator, **self.given, reconstruction_attributes=dict)
+
+
+class _RunWatch:
+    """One run: a task with a leaf for each iteration."""
+
+    def __init__(self, watch: _Watch, number: int) -> None:
+        self.watch, self.number = watch, number
+        self.context: CallbackContext | None = None
+        self.iteration: CallbackContext | None = None
+        self.trace: list[float] = []
+        self.clock = time.perf_counter()
+
+    def __enter__(self) -> Any:
+        watch = self.watch
+        if watch.verbose:
+            print(f"Initialization {self.number}")
+        if watch.active:
+            with watch.lock:
+                self.context = watch.root.subcontext(
+                    task_name="restart", task_id=self.number, max_subtasks=watch.max_iter
+                )
+                self.context.call_on_fit_task_begin(estimator=watch.estimator, **watch.given)
+        return self if watch.active or watch.verbose else None
+
+    def __exit__(self, *exception: object) -> None:
+        if self.context is not None:
+            with self.watch.lock:
+                self.context.call_on_fit_task_end(estimator=self.watch.estimator, **self.watch.given)
+
+    def __call__(self, n_iter: int, objective: float, change: float, parameters: Any) -> bool:
+        watch = self.watch
+        if watch.verbose and n_iter % watch.interval == 0:
+            line = f"  Iteration {n_iter}"
+            if watch.verbose >= 2:
+                now = time.perf_counter()
+                line += f"\t time lapse {now - self.clock:.5f}s\t lower bound {objective:.5f}\t change {change:.5f}"
+                self.clock = now
+            print(line)
+        if self.context is None:
+            return False
+        self.trace.append(objective)
+        with watch.lock:
+            iteration = self.context.subcontext(task_name="iteration")
+            iteration.call_on_fit_task_begin(estimator=watch.estimator, **watch.given)
+            return iteration.call_on_fit_task_end(
+                estimator=watch.estimator,
+                **watch.given,
+                reconstruction_attributes=lambda: self._fitted(n_iter, objective, parameters),
+            )
+
+    def _fitted(self, n_iter: int, objective: float, parameters: Any) -> dict[str, Any]:
+        published = self.watch.estimator.publish(parameters)
+        return {
+            **published,
+            "_published_names": list(published),
+            "converged_": False,
+            "n_iter_": n_iter,
+            "lower_bound_": float(objective),
+            "lower_bounds_": np.array(self.trace),
+        }

@@ -1,0 +1,165 @@
+"""Small real data sets of the field, each with its units and its source."""
+
+from sklearn.utils import Bunch
+
+from ._base import load_csv
+
+__all__ = ["load_faithful", "load_linkage", "load_london_deaths"]
+
+_FAITHFUL = """\
+Eruptions of the Old Faithful geyser, Yellowstone National Park
+---------------------------------------------------------------
+
+272 rows, one eruption each, in the order of observation; none missing.
+
+eruptions   duration of the eruption, minutes
+waiting     time to the next eruption, minutes
+
+Many durations are multiples of five seconds: they were rounded when observed.
+
+Source: the data set `faithful` of R, from
+W. Härdle (1991), Smoothing Techniques with Implementation in S, Springer, New York.
+A more complete version is in
+A. Azzalini and A. W. Bowman (1990), A look at some data on the Old Faithful geyser,
+Applied Statistics 39, 357-365.
+"""
+
+_LONDON_DEATHS = """\
+Deaths per day of women over 80, The Times, London, 1910-1912
+-------------------------------------------------------------
+
+10 rows: a number of deaths and the number of days with so many; 1096 days in all, which is
+every day of the three years.
+
+deaths   deaths of women of 80 years and over reported on a day, count
+days     days with that number of deaths, count (`sample_weight`)
+
+One Poisson distribution fits badly; two fit well, and are often read as summer and winter.
+They overlap so much that EM takes thousands of iterations, which made these counts the
+standard example of its acceleration.
+
+Source: V. Hasselblad (1969), Estimation of finite mixtures of distributions from the
+exponential family, Journal of the American Statistical Association 64, 1459-1471.
+"""
+
+_LINKAGE = """\
+Genetic linkage: 197 animals in four phenotypes
+-----------------------------------------------
+
+1 row, one multinomial observation: how many animals showed each phenotype.
+
+AB, Ab, aB, ab   animals of the phenotype, count: 125, 18, 20, 34
+
+Their probabilities are 1/2 + t/4, (1 - t)/4, (1 - t)/4 and t/4. The first cell is two that
+could not be told apart, of probability 1/2 and t/4; EM restores the split.
+
+Source: C. R. Rao (1965), Linear Statistical Inference and Its Applications, Wiley, New York,
+pp. 368-369. The first example of
+A. P. Dempster, N. M. Laird and D. B. Rubin (1977), Maximum likelihood from incomplete data via
+the EM algorithm, Journal of the Royal Statistical Society B 39, 1-38.
+"""
+
+
+def load_faithful(*, as_frame: bool = False) -> Bunch:
+    """Load 272 eruptions of the Old Faithful geyser.
+
+    Parameters
+    ----------
+    as_frame : bool, default=False
+        Whether ``data`` is a pandas DataFrame (needs pandas) instead of an array.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        data : ndarray or DataFrame of shape (272, 2)
+            ``eruptions``, the duration of the eruption in minutes, and ``waiting``, the time to
+            the next eruption in minutes.
+        feature_names : list of str
+            ``["eruptions", "waiting"]``.
+        frame : DataFrame of shape (272, 2)
+            All columns; only with ``as_frame=True``.
+        DESCR : str
+            The data, their units and their source.
+
+    Examples
+    --------
+    >>> from emlearn.datasets import load_faithful
+    >>> faithful = load_faithful()
+    >>> faithful.data.shape
+    (272, 2)
+    >>> faithful.feature_names
+    ['eruptions', 'waiting']
+    """
+    return load_csv("faithful", _FAITHFUL, as_frame=as_frame)
+
+
+def load_london_deaths(*, as_frame: bool = False) -> Bunch:
+    """Load the deaths per day of women over 80 reported in The Times, 1910-1912.
+
+    Parameters
+    ----------
+    as_frame : bool, default=False
+        Whether ``data`` is a pandas DataFrame and ``sample_weight`` a Series (needs pandas)
+        instead of arrays.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        data : ndarray or DataFrame of shape (10, 1)
+            ``deaths``, the number of deaths on a day, 0 to 9.
+        sample_weight : ndarray or Series of shape (10,)
+            ``days``, the number of days with so many deaths; they sum to 1096.
+        feature_names : list of str
+            ``["deaths"]``.
+        frame : DataFrame of shape (10, 2)
+            Both columns; only with ``as_frame=True``.
+        DESCR : str
+            The data, their units and their source.
+
+    Examples
+    --------
+    >>> from emlearn.datasets import load_london_deaths
+    >>> london = load_london_deaths()
+    >>> int(london.sample_weight.sum())
+    1096
+    >>> round(float(london.sample_weight @ london.data[:, 0]) / 1096, 3)  # deaths a day
+    2.157
+    """
+    return load_csv("london_deaths", _LONDON_DEATHS, as_frame=as_frame, weight="days")
+
+
+def load_linkage(*, as_frame: bool = False) -> Bunch:
+    """Load the phenotypes of 197 animals, the linkage example of the paper on EM.
+
+    Parameters
+    ----------
+    as_frame : bool, default=False
+        Whether ``data`` is a pandas DataFrame (needs pandas) instead of an array.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        data : ndarray or DataFrame of shape (1, 4)
+            The number of animals of the phenotypes ``AB``, ``Ab``, ``aB`` and ``ab``: one row,
+            because they are one multinomial observation.
+        feature_names : list of str
+            ``["AB", "Ab", "aB", "ab"]``.
+        frame : DataFrame of shape (1, 4)
+            All columns; only with ``as_frame=True``.
+        DESCR : str
+            The data, their model and their source.
+
+    Examples
+    --------
+    >>> from emlearn.datasets import load_linkage
+    >>> AB, Ab, aB, ab = load_linkage().data[0].tolist()
+    >>> AB, Ab, aB, ab
+    (125.0, 18.0, 20.0, 34.0)
+
+    Here EM's limit is the root of a quadratic:
+
+    >>> n, b = AB + Ab + aB + ab, AB - 2 * (Ab + aB) - ab
+    >>> round((b + (b**2 + 8 * n * ab) ** 0.5) / (2 * n), 6)
+    0.626821
+    """
+    return load_csv("linkage", _LINKAGE, as_frame=as_frame)

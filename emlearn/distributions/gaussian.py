@@ -1,0 +1,241 @@
+"""The Gaussian family."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._kernels import gaussian as kernel
+from .._kernels import gaussian_twin as twin
+from ..em.statistics import Moments
+from ..exceptions import SingularError
+from ._base import Distribution
+from .covariance import COVARIANCES, Covariance
+
+__all__ = ["Gaussian", "GaussianParameters"]
+
+_EPS = float(np.finfo(np.float64).eps)
+
+SINGULAR_MESSAGE = (
+    "Fitting the mixture model failed because some components have ill-defined empirical covariance (for instance"
+    " caused by singleton or collapsed samples). Try to decrease the number of components, increase reg_covar, or"
+    " scale the input data."
+)
+
+# ------------------------------------------------------------ parameters
+
+
+@dataclass(frozen=True)
+class GaussianParameters:
+    """Parameters of K Gaussians.
+
+    Attributes
+    ----------
+    means : ndarray of shape (K, d)
+    covariances, precisions_cholesky : ndarray
+        Their shape depends on the covariance model.
+    """
+
+    means: np.ndarray
+    covariances: np.ndarray
+    precisions_cholesky: np.ndarray
+
+
+class Gaussian(Distribution):
+    """Gaussian distributions of K components.
+
+    Parameters
+    ----------
+    covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+    reg_covar : float, default=0.0
+        Added to each variance in the M-step, in squared units of the data.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emlearn.distributions import Gaussian
+    >>> X = np.array([[0.0], [2.0], [10.0]])
+    >>> gaussian = Gaussian("spherical")
+    >>> moments = gaussian.statistics(None, X, np.array([[1.0, 0.0], [1.0, 0.5], [0.0, 1.0]]))
+    >>> gaussian.m_step(moments, None).means.round(3)
+    array([[1.   ],
+           [7.333]])
+    """
+
+    def __init__(self, covariance_type: str = "full", reg_covar: float = 0.0) -> None:
+        self.covariance_type = covariance_type
+        self.reg_covar = reg_covar
+
+    @property
+    def covariance(self) -> Covariance:
+        """The covariance model."""
+        return COVARIANCES[self.covariance_type]
+
+    # ------------------------------------------------------------ density
+
+    def row_cost(self, n_components: int, n_features: int) -> float:
+        square = self.covariance.form == "full"
+        return n_components * (32 + (n_features if square else 4) * n_features)
+
+    def _constants(self, parameters: GaussianParameters) -> np.ndarray:
+        K, d = parameters.means.shape
+        log_det = self.covariance.log_det(parameters.precisions_cholesky, K, d)
+        return log_det - 0.5 * d * math.log(2 * math.pi)
+
+    def log_density(self, parameters: GaussianParameters, features: np.ndarray) -> tuple[np.ndarray, None]:
+        joint = np.empty((len(features), len(parameters.means)))
+        twin.scores(
+            features,
+            self.covariance.code,
+            self._constants(parameters),
+            parameters.means,
+            parameters.precisions_cholesky,
+            joint=joint,
+        )
+        return joint, None
+
+    # --------------------------------------------------------- statistics
+
+    def statistics(
+        self,
+        parameters: GaussianParameters | None,
+        features: np.ndarray,
+        weights: np.ndarray,
+        memo: None = None,
+    ) -> Moments:
+        return Moments.from_data(features, weights, self.covariance.form)
+
+    def fused(
+        self,
+        parameters: GaussianParameters,
+        log_weights: np.ndarray,
+        X: np.ndarray,
+        sample_weight: np.ndarray | None,
+    ) -> tuple[np.ndarray, Moments, float]:
+        covariance = self.covariance
+        counts, means, scatter, value = kernel.e_step(
+            X,
+            sample_weight,
+            covariance.code,
+            covariance.form_code,
+            self._constants(parameters) + log_weights,
+            parameters.means,
+            parameters.precisions_cholesky.reshape(-1),
+        )
+        return counts, Moments(counts, means, scatter, covariance.form), value
+
+    def fused_scores(
+        self, parameters: GaussianParameters, log_weights: np.ndarray, X: np.ndarray, **outputs: np.ndarray
+    ) -> bool:
+        kernel.scores(
+            X,
+            self.covariance.code,
+            self._constants(parameters) + log_weights,
+            parameters.means,
+            parameters.precisions_cholesky.reshape(-1),
+            **outputs,
+        )
+        return True
+
+    # ------------------------------------------------------------- M-step
+
+    def m_step(self, statistics: Moments, parameters: GaussianParameters | None) -> GaussianParameters:
+        """Means, covariances and factors; an empty component keeps its own.
+
+        Raises
+        ------
+        SingularError
+            If ``reg_covar`` is 0 and a covariance is singular.
+        """
+        covariance, moments = self.covariance, statistics
+        empty = moments.weight <= 1e-250
+        some_empty = empty.any()
+        if some_empty:
+            moments = _fill_empty(moments, empty, parameters)
+        if self.reg_covar == 0:
+            moments = _without_rounding(moments)
+        covariances = covariance.m_step(moments, self.reg_covar)
+        if some_empty and parameters is not None and covariance.form != "pooled":
+            covariances[empty] = parameters.covariances[empty]
+        factors, singular = covariance.factor(covariances)
+        if len(singular) and self.reg_covar > 0:  # lost beside the largest variance: the least that is not
+            covariances = covariance.lift(covariances, singular)
+            factors, singular = covariance.factor(covariances)
+        if len(singular):
+            raise SingularError(f"{SINGULAR_MESSAGE} Singular components: {singular.tolist()}.")
+        return GaussianParameters(moments.mean, covariances, factors)
+
+    def ascent(self, old: GaussianParameters, new: GaussianParameters, statistics: Moments) -> float:
+        # reg_covar maximises Q - reg/2 sum n_k tr(precision_k), which is no log-likelihood
+        if self.reg_covar == 0:
+            return 0.0
+        trace = self.covariance.trace_precision
+        rise = trace(new.precisions_cholesky, *new.means.shape) - trace(old.precisions_cholesky, *old.means.shape)
+        return 0.5 * self.reg_covar * float(statistics.weight @ rise)
+
+    # ----------------------------------------------------------- sampling
+
+    def sample(
+        self, parameters: GaussianParameters, counts: np.ndarray, rng: np.random.RandomState
+    ) -> np.ndarray:
+        d = parameters.means.shape[1]
+        if self.covariance.form == "diag":
+            return np.vstack(
+                [
+                    mean + rng.standard_normal(size=(count, d)) * np.sqrt(variance)
+                    for mean, variance, count in zip(parameters.means, parameters.covariances, counts, strict=True)
+                ]
+            )
+        matrices = self.covariance.dense(parameters.covariances, *parameters.means.shape)
+        return np.vstack(
+            [
+                rng.multivariate_normal(mean, matrix, int(count))
+                for mean, matrix, count in zip(parameters.means, matrices, counts, strict=True)
+            ]
+        )
+
+    def n_free(self, parameters: GaussianParameters) -> int:
+        K, d = parameters.means.shape
+        return K * d + self.covariance.n_free(K, d)
+
+
+def _fill_empty(moments: Moments, empty: np.ndarray, parameters: GaussianParameters | None) -> Moments:
+    """Give empty components their current means, or, at a start, the moments of all rows."""
+    weight, mean, scatter = moments.weight.copy(), moments.mean.copy(), moments.scatter
+    if parameters is not None:
+        mean[empty] = parameters.means[empty]
+        if moments.form != "pooled":
+            scatter, weight = scatter.copy(), np.where(empty, 1.0, weight)
+            scatter[empty] = 0.0
+        return Moments(weight, mean, scatter, moments.form)
+    total = weight.sum()
+    centre = weight @ np.where(empty[:, None], 0.0, mean) / total
+    mean[empty] = centre
+    if moments.form != "pooled":
+        delta = np.where(empty[:, None], 0.0, mean - centre)
+        between = (weight[:, None] * delta).T @ delta
+        scatter = scatter.copy()
+        scatter[empty] = scatter[~empty].sum(axis=0) + (between if moments.form == "full" else np.diag(between))
+        weight[empty] = total
+    return Moments(weight, mean, scatter, moments.form)
+
+
+def _without_rounding(moments: Moments) -> Moments:
+    """A variance below the rounding of the mean is 0."""
+    scatter = moments.scatter
+    if moments.form == "pooled":
+        limit = moments.weight @ np.square(8 * _EPS * moments.mean)
+        flat = np.diagonal(scatter) <= limit
+    else:
+        limit = moments.weight[:, None] * np.square(8 * _EPS * moments.mean)
+        variance = scatter if moments.form == "diag" else np.diagonal(scatter, axis1=1, axis2=2)
+        flat = variance <= limit
+    if not flat.any():
+        return moments
+    if moments.form == "diag":
+        scatter = np.where(flat, 0.0, scatter)
+    else:
+        scatter = np.where(flat[..., :, None] | flat[..., None, :], 0.0, scatter)
+    return Moments(moments.weight, moments.mean, scatter, moments.form)

@@ -1,0 +1,32 @@
+"""The EM algorithm itself: statistics, the loop, and what is done between its steps. It knows no model."""
+
+from .loop import Accelerator, Problem, Result, StopReason, run
+from .reduce import block_rows, map_reduce, row_blocks
+from .squarem import Squarem
+from .starts import Start, draw_start, given_start
+from .statistics import Joint, Moments, Statistics, Sums, combine, difference_norms
+from .threads import Workers, effective_threads, single_threaded_blas
+
+__all__ = [
+    "Accelerator",
+    "Joint",
+    "Moments",
+    "Problem",
+    "Result",
+    "Squarem",
+    "Start",
+    "Statistics",
+    "StopReason",
+    "Sums",
+    "Workers",
+    "block_rows",
+    "combine",
+    "difference_norms",
+    "draw_start",
+    "effective_threads",
+    "given_start",
+    "map_reduce",
+    "row_blocks",
+    "run",
+    "single_threaded_blas",
+]

@@ -1,0 +1,26 @@
+"""Errors and warnings of emlearn."""
+
+from sklearn.exceptions import ConvergenceWarning
+
+__all__ = ["DegenerateComponentsWarning", "DomainError", "ObjectiveFellWarning", "SingularError"]
+
+
+class SingularError(ValueError):
+    """The M-step has no maximum: the likelihood is unbounded at these statistics.
+
+    Raised by an M-step. The loop ends the run at its last sound parameters; a
+    run whose very start is singular is dropped, and when every start is, this
+    error reaches the caller.
+    """
+
+
+class DomainError(ValueError):
+    """A combination of statistics left their domain (a negative weight, a scatter that is no covariance)."""
+
+
+class DegenerateComponentsWarning(ConvergenceWarning):
+    """Some components of the fit are empty, or are held up by the regularisation alone."""
+
+
+class ObjectiveFellWarning(RuntimeWarning):
+    """The objective of exact EM fell: the E-step and the M-step do not belong together."""

@@ -1,0 +1,59 @@
+"""Independent labels: the latent structure of a mixture."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import logsumexp
+
+from ..em.statistics import Sums
+
+__all__ = ["Labels"]
+
+
+class Labels:
+    """Each row has a component of its own, drawn with probabilities ``weights`` (K,).
+
+    The unit is the row.
+    """
+
+    def log_prior(self, weights: np.ndarray) -> np.ndarray:
+        """Logarithm of the weights; -inf where one is 0."""
+        with np.errstate(divide="ignore"):
+            return np.log(weights)
+
+    def posterior(
+        self, weights: np.ndarray, log_density: np.ndarray, sample_weight: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Sums, np.ndarray]:
+        """Posterior times sample weight (n, K), counts, and row log-likelihoods (n,)."""
+        joint = log_density + self.log_prior(weights)
+        rows = logsumexp(joint, axis=1)
+        reached = np.isfinite(rows)
+        posterior = np.full_like(joint, 1.0 / joint.shape[1])
+        posterior[reached] = np.exp(joint[reached] - rows[reached, None])
+        if sample_weight is not None:
+            posterior *= sample_weight[:, None]
+        return posterior, Sums({"counts": posterior.sum(axis=0)}), rows
+
+    def m_step(self, statistics: Sums) -> np.ndarray:
+        """Weights from counts."""
+        counts = statistics["counts"]
+        return counts / counts.sum()
+
+    def sample(self, weights: np.ndarray, n_samples: int, rng: np.random.RandomState) -> np.ndarray:
+        """How many rows of each component."""
+        p = weights.astype(np.float64)
+        return rng.multinomial(n_samples, p if weights.dtype == np.float64 else p / p.sum())
+
+    def n_free(self, weights: np.ndarray) -> int:
+        """Number of free parameters."""
+        return len(weights) - 1
+
+    def enumerate(self, weights: np.ndarray, log_density: np.ndarray) -> tuple[np.ndarray, float]:
+        """Posterior (n, K) and log-likelihood by summing over all K**n labellings: an oracle for tiny n."""
+        n, K = log_density.shape
+        labellings = np.indices((K,) * n).reshape(n, -1)
+        log_p = (log_density + self.log_prior(weights))[np.arange(n)[:, None], labellings].sum(axis=0)
+        total = float(logsumexp(log_p))
+        p = np.exp(log_p - total)
+        posterior = np.stack([(p * (labellings == k)).sum(axis=1) for k in range(K)], axis=1)
+        return posterior, total
