@@ -13,6 +13,7 @@ from setuptools.command.build_ext import build_ext as _build_ext
 KERNELS = "emlearn/_kernels"
 UNIX_FLAGS = [
     "-O3",
+    "-fno-tree-slp-vectorize",  # it makes broadcasts of coefficients that the kernels keep as scalars
     "-fno-math-errno",
     "-fno-trapping-math",
     "-ffp-contract=fast",

@@ -32,16 +32,40 @@ cdef extern from "gaussian_kernel.h" nogil:
         double *posterior
         double *log_density
         int64_t *label
-    int em_gaussian_sums(const em_model *, const em_rows *, em_sums *)
-    int em_gaussian_scores(const em_model *, const em_rows *, em_scores *)
+    ctypedef int (*em_sums_function)(const em_model *, const em_rows *, em_sums *) noexcept nogil
+    ctypedef int (*em_scores_function)(const em_model *, const em_rows *, em_scores *) noexcept nogil
+    ctypedef struct em_instructions:
+        const char *name
+        em_sums_function sums
+        em_scores_function scores
+    const em_instructions em_known[]
+    int em_chosen, EM_N_KNOWN
+    int em_supported(int)
+    void em_choose(int)
     int em_centre_moments(ptrdiff_t, ptrdiff_t, em_sums *)
     ptrdiff_t em_precision_cholesky(ptrdiff_t, ptrdiff_t, const double *, double *, double *)
-    const char *em_instruction_set()
+
+
+em_choose(0)
+
+
+def instruction_sets():
+    """Names of what was compiled and this processor has, widest first."""
+    return [em_known[i].name.decode() for i in range(EM_N_KNOWN) if em_supported(i)]
 
 
 def instruction_set():
-    """What the loader chose for this processor."""
-    return em_instruction_set().decode()
+    """Name of what is in use."""
+    return em_known[em_chosen].name.decode()
+
+
+def use_instruction_set(str name):
+    """Use another of :func:`instruction_sets`: for tests and measurements."""
+    for i in range(EM_N_KNOWN):
+        if em_known[i].name.decode() == name and em_supported(i):
+            em_choose(i)
+            return
+    raise ValueError(f"{name!r} is not one of {instruction_sets()}")
 
 
 cdef int _read_rows(X, em_rows *rows) except -1:
@@ -83,7 +107,7 @@ cdef int _sums(em_model *model, em_rows *rows, int form, const double[:, ::1] re
     sums.count = &count[0]
     sums.first = &first[0, 0]
     sums.second = &second[0]
-    if em_gaussian_sums(model, rows, sums) != 0:
+    if em_known[em_chosen].sums(model, rows, sums) != 0:
         raise MemoryError("no memory for the buffers of the E-step")
     lost = em_centre_moments(model.d, model.K, sums)
     if lost < 0:
@@ -143,7 +167,7 @@ def scores(X, int density, const double[::1] constants, const double[:, ::1] mea
     out.log_density = &log_density[0] if log_density is not None else NULL
     out.label = &label[0] if label is not None else NULL
     with nogil:
-        failed = em_gaussian_scores(&model, &rows, &out)
+        failed = em_known[em_chosen].scores(&model, &rows, &out)
     if failed:
         raise MemoryError("no memory for the buffers of the E-step")
 

@@ -6,7 +6,7 @@ import enum
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,11 +42,11 @@ class Problem(Protocol):
 class Accelerator(Protocol):
     """Something done between two EM steps."""
 
-    def propose(self, statistics: Statistics) -> Statistics | None:
-        """Statistics to try instead of those just computed, or None."""
+    def propose(self, statistics: Statistics, rise: float) -> Statistics | None:
+        """Statistics to try instead of those just computed, or None; ``rise`` is what the last EM step gained."""
 
-    def judge(self, accepted: bool, statistics: Statistics) -> None:
-        """What became of the proposal, and the statistics the run goes on with."""
+    def judge(self, accepted: bool, path: list[Statistics]) -> None:
+        """What became of the proposal, and the successive statistics that the run goes on from."""
 
 
 @dataclass(frozen=True)
@@ -167,35 +167,55 @@ def run(
             break
         if accelerator is None or n_iter >= max_iter:
             continue
-        proposal = accelerator.propose(statistics)
+        proposal = accelerator.propose(statistics, rise)
         if proposal is None:
             continue
-        trial = _attempt(problem, proposal, parameters)
-        n_e_steps += trial is not None
-        accepted = trial is not None and trial[2] >= objective
-        if accepted:
+        trial = _attempt(problem, proposal, parameters, objective)
+        n_e_steps += trial.n_e_steps
+        if trial.accepted:
             # no comparison across a jump: the next EM step starts a new one
-            parameters, statistics, objective = trial
+            parameters, statistics, objective = trial.parameters, trial.path[-1], trial.objective
             previous = -math.inf
             n_iter += 1
             objectives.append(objective)
             if monitor is not None and monitor(n_iter, objective, math.inf, parameters):
                 reason, detail = StopReason.CALLBACK, "a callback asked to stop"
                 break
-        accelerator.judge(accepted, statistics)
+        accelerator.judge(trial.accepted, trial.path if trial.accepted else [statistics])
     return Result(
         parameters, objective, np.array(objectives), previous, n_iter, n_e_steps, reason, f"{reason}: {detail}"
     )
 
 
-def _attempt(problem: Problem, proposal: Statistics, parameters: Any) -> tuple[Any, Statistics, float] | None:
-    """An EM step from proposed statistics, or None where the M-step finds them singular."""
+@dataclass
+class _Trial:
+    """Where a proposal led."""
+
+    parameters: Any = None
+    path: list[Statistics] = field(default_factory=list)
+    objective: float = -math.inf
+    n_e_steps: int = 0
+    accepted: bool = False
+
+
+def _attempt(problem: Problem, proposal: Statistics, parameters: Any, floor: float) -> _Trial:
+    """EM from proposed statistics: accepted where it stands at least at ``floor`` after one step, or after two.
+
+    A long step stirs up the fast modes of the error, which one EM step settles again.
+    """
+    trial = _Trial(parameters)
     try:
-        trial = problem.m_step(proposal, parameters)
-        statistics, objective = problem.e_step(trial)
+        for _ in range(2):
+            trial.parameters = problem.m_step(proposal, trial.parameters)
+            proposal, trial.objective = problem.e_step(trial.parameters)
+            trial.n_e_steps += 1
+            trial.path.append(proposal)
+            if trial.objective >= floor:
+                trial.accepted = True
+                break
     except (SingularError, DomainError):
-        return None
-    return trial, statistics, objective
+        pass
+    return trial
 
 
 def _warn_fall(n_iter: int, rise: float) -> None:

@@ -14,13 +14,21 @@ class Squarem:
     r"""Extrapolate the statistics of three successive E-steps.
 
     With :math:`r = S_1 - S_0` and :math:`v = S_2 - 2 S_1 + S_0`, the proposal is
-    :math:`S_0 - 2\alpha r + \alpha^2 v`, an affine combination of the three, with
-    the step length :math:`\alpha = -\|r\| / \|v\|` (scheme S3) and norms in which
-    each block of statistics counts in its own unit. Extrapolating statistics
-    instead of parameters keeps every model's constraints inside its M-step.
+    :math:`S_0 + 2 a r + a^2 v`, an affine combination of the three, with the
+    step :math:`a = - r \cdot v / v \cdot v` (scheme S2), in a metric that
+    measures each block of statistics by its own last changes, so that units do
+    not matter. Extrapolating statistics instead of parameters leaves every
+    constraint on parameters to the M-step.
 
-    The step is bounded; the bound grows when it was reached and the proposal
-    kept, and shrinks when it was rejected.
+    The length of a step is not bounded: a step that is too long fails the
+    loop's gate, and the next one is taken from EM steps that have settled. The
+    first steps of a run, which decide what optimum it finds, are left to EM.
+
+    Parameters
+    ----------
+    begin : float, default=0.01
+        Propose nothing before an EM step raised the objective by less (in nats
+        a row).
 
     References
     ----------
@@ -29,47 +37,38 @@ class Squarem:
     of Statistics 35(2), 335-353.
     """
 
-    growth = 4.0
-
-    def __init__(self) -> None:
+    def __init__(self, begin: float = 1e-2) -> None:
+        self.begin = begin
+        self._begun = False
         self._history: list[Statistics] = []
-        self._bound = 4.0
-        self._at_bound = False
 
-    def propose(self, statistics: Statistics) -> Statistics | None:
-        self._history.append(statistics)
-        if len(self._history) < 3:
+    def propose(self, statistics: Statistics, rise: float) -> Statistics | None:
+        self._begun = self._begun or rise < self.begin
+        self._history = [*self._history[-2:], statistics]
+        if not self._begun or len(self._history) < 3:
             return None
-        length = self._length()
-        self._at_bound = length >= self._bound
-        step = min(length, self._bound)
-        while step > 1.0 + 1e-3:
+        step = self._step()
+        while step > 1.001:  # a step of 1 is the last EM step itself
             coefficients = ((1 - step) ** 2, 2 * step * (1 - step), step * step)
             try:
                 return combine(coefficients, self._history)
-            except DomainError:  # halve the distance to the plain EM step
-                self._at_bound = False
+            except DomainError:
                 step = (1.0 + step) / 2 if step < 64 else step / 4
         self._history = [statistics]
         return None
 
-    def judge(self, accepted: bool, statistics: Statistics) -> None:
-        self._history = [statistics]
-        if not accepted:
-            self._bound = max(4.0, self._bound / self.growth)
-        elif self._at_bound:
-            self._bound *= self.growth
+    def judge(self, accepted: bool, path: list[Statistics]) -> None:
+        self._history = list(path)
 
-    def _length(self) -> float:
+    def _step(self) -> float:
         first = difference_norms((-1.0, 1.0), self._history[:2])
         second = difference_norms((-1.0, 1.0), self._history[1:])
         curvature = difference_norms((1.0, -2.0, 1.0), self._history)
-        r2 = v2 = 0.0
+        along = across = 0.0  # -r.v, from the norms of r, v and r + v; and v.v
         for name, value in curvature.items():
             unit = first[name] + second[name]
             if unit > 0:
-                r2 += (first[name] / unit) ** 2
-                v2 += (value / unit) ** 2
-        if r2 == 0.0:
-            return 1.0
-        return math.sqrt(r2 / v2) if v2 > 0 else math.inf
+                along += (first[name] ** 2 + value**2 - second[name] ** 2) / (2 * unit**2)
+                across += (value / unit) ** 2
+        step = along / across if across > 0 else 1.0
+        return step if math.isfinite(step) else 1.0

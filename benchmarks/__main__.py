@@ -1,0 +1,21 @@
+"""``python -m benchmarks [gmm | squarem | overhead] [options]``."""
+
+import importlib
+import sys
+
+from ._run import refuse_unfit
+
+NAMES = ("gmm", "squarem", "overhead")
+
+
+def main() -> None:
+    name, *rest = sys.argv[1:] or ["gmm"]
+    if name.startswith("-"):
+        name, rest = "gmm", [name, *rest]
+    if name not in NAMES:
+        raise SystemExit(f"there is no benchmark {name!r}: choose from {', '.join(NAMES)}")
+    refuse_unfit()
+    importlib.import_module(f".{name}", __package__).main(rest)
+
+
+main()

@@ -1,0 +1,104 @@
+"""Sphinx configuration: ``sphinx-build -W --keep-going -b html doc doc/_build/html``."""
+
+import inspect
+import sys
+from importlib import import_module
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+import emlearn
+
+HERE = Path(__file__).resolve().parent
+if Path(emlearn.__file__).resolve().parent == HERE.parent / "emlearn":
+    raise RuntimeError(
+        "The documentation describes the installed package, not the folder beside it: run `pip install .` first."
+    )
+
+sys.path.insert(0, str(HERE / "_ext"))
+
+# ----------------------------------------------------------------- project
+
+project = "emlearn"
+author = "the emlearn developers"
+project_copyright = author
+release = installed_version("emlearn")
+version = release
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.doctest",
+    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "mathml",
+]
+exclude_patterns = ["_build", "_ext", "_templates"]
+templates_path = ["_templates"]
+default_role = "literal"
+highlight_language = "python"
+python_maximum_signature_line_length = 88
+
+# Every explicit reference must have a target; scikit-learn's are named, not linked, for a build without network.
+nitpicky = True
+nitpick_ignore = [("py:mod", "sklearn.mixture")]
+
+# --------------------------------------------------------------------- API
+
+autodoc_typehints = "none"  # the docstrings name the types
+autodoc_member_order = "bysource"
+autodoc_default_options = {"show-inheritance": False}
+numpydoc_show_class_members = False  # the template of a class lists them
+numpydoc_class_members_toctree = False
+
+
+def own_members(module: str, name: str, kind: str) -> list[str]:
+    """List the public methods or properties of a class that emlearn documents."""
+    cls = getattr(import_module(module), name)
+    found = []
+    for member in dir(cls):
+        if member.startswith("_"):
+            continue
+        value = inspect.getattr_static(cls, member)
+        if isinstance(value, property):
+            here, function = "properties", value.fget
+        else:
+            here, function = "methods", getattr(value, "__func__", value)
+        if here == kind and getattr(function, "__module__", "").startswith("emlearn"):
+            found.append(member)
+    return found
+
+
+autosummary_context = {"own_members": own_members}
+
+# ----------------------------------------------------------------- doctest
+
+doctest_global_setup = f"DOC = {str(HERE)!r}"
+
+# -------------------------------------------------------------------- HTML
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"emlearn {release}"
+html_static_path = ["_static"]
+html_css_files = ["emlearn.css"]
+html_math_renderer = "mathml"
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "logo": {"text": "emlearn"},
+    "navbar_align": "left",
+    "navbar_end": ["theme-switcher"],
+    "header_links_before_dropdown": 8,
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+# Only the reference has pages below it.
+html_sidebars = {page.stem: [] for page in HERE.glob("*.rst") if page.stem != "api"}
+
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True

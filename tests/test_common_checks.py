@@ -1,0 +1,75 @@
+"""scikit-learn's common checks, with no expected failures, on every estimator of the package."""
+
+import inspect
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.utils.estimator_checks import (
+    check_sample_weight_equivalence_on_dense_data,
+    parametrize_with_checks,
+)
+
+import emlearn
+from emlearn.exceptions import DegenerateComponentsWarning
+from emlearn.mixture import GaussianMixture
+
+ESTIMATORS = [
+    value
+    for value in (getattr(emlearn, name) for name in emlearn.__all__)
+    if inspect.isclass(value) and issubclass(value, BaseEstimator) and hasattr(value, "fit")
+]
+
+
+@pytest.fixture(autouse=True)
+def array_api_checks_are_not_skipped(monkeypatch):
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+
+
+def test_estimators_are_found():
+    assert GaussianMixture in ESTIMATORS
+
+
+@pytest.mark.filterwarnings("ignore", category=DegenerateComponentsWarning)
+@parametrize_with_checks([estimator() for estimator in ESTIMATORS])
+def test_common_checks(estimator, check):
+    check(estimator)
+
+
+def given_parameters(covariance_type, n_features):
+    """Three components for the data of the check of weights, which lie in the unit cube."""
+    rng = np.random.RandomState(0)
+    means = rng.rand(3, n_features)
+    precisions = {
+        "full": np.array([np.diag(5 + rng.rand(n_features)) for _ in range(3)]),
+        "tied": np.diag(5 + rng.rand(n_features)),
+        "diag": 5 + rng.rand(3, n_features),
+        "spherical": 5 + rng.rand(3),
+    }
+    return {
+        "weights_init": [0.5, 0.3, 0.2],
+        "means_init": means,
+        "precisions_init": precisions[covariance_type],
+    }
+
+
+@pytest.mark.filterwarnings("ignore", category=DegenerateComponentsWarning)
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("reg_covar", [1e-6, 0.1])
+def test_weights_are_repetitions_from_given_parameters(covariance_type, reg_covar):
+    seen = []
+
+    class Sized(GaussianMixture):
+        """Takes its parameters in the size of the data, which only the check knows."""
+
+        def fit(self, X, y=None, sample_weight=None):
+            self.set_params(**given_parameters(covariance_type, X.shape[1]))
+            seen.append((X.shape, sample_weight))
+            return super().fit(X, y, sample_weight=sample_weight)
+
+    mixture = Sized(3, covariance_type=covariance_type, reg_covar=reg_covar)
+    check_sample_weight_equivalence_on_dense_data("GaussianMixture", mixture)
+    (repeated, none), (weighted, weights) = seen
+    assert none is None
+    assert repeated[0] == weights.sum() and weighted[0] == len(weights)
+    assert set(weights) == {0, 1, 2, 3, 4}
