@@ -28,7 +28,10 @@ def poisson_mixture() -> type:
             self.accelerate = accelerate
 
         def initial_parameters(self, X, sample_weight, random_state):
-            return {"weights": random_state.dirichlet([1, 1]), "rates": random_state.uniform(0.3, 5, 2)}
+            return {
+                "weights": random_state.dirichlet([1, 1]),
+                "rates": random_state.uniform(0.3, 5, 2),
+            }
 
         def e_step(self, parameters, X, sample_weight):
             x = X[:, :1]
@@ -84,7 +87,9 @@ def cases():
 
 def main(arguments: list[str]) -> None:
     warnings.simplefilter("ignore")
-    print(f"{'set':<20}{'EM':>7}{'SQUAREM':>9}{'ratio':>8}{'asked':>7}{'higher':>8}{'lower':>7}{'fell':>6}")
+    print(
+        f"{'set':<20}{'EM':>7}{'SQUAREM':>9}{'ratio':>8}{'asked':>7}{'higher':>8}{'lower':>7}{'fell':>6}"
+    )
     for name, fit in cases():
         plain = [fit(seed, None) for seed in range(STARTS)]
         fast = [fit(seed, "squarem") for seed in range(STARTS)]

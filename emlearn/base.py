@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import threading
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -13,14 +11,15 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
-from sklearn import get_config
 from sklearn.base import _fit_context
-from sklearn.callback import CallbackContext, CallbackSupportMixin
+from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from ._data import check_data, check_weights
+from ._watch import FitWatch
 from .em import loop
 from .em.reduce import add_steps, map_reduce, row_blocks
 from .em.squarem import Squarem
@@ -53,14 +52,21 @@ class _Problem:
     """A model with its data: the E-step mapped over blocks of rows, the objective a mean over the rows."""
 
     def __init__(
-        self, model: Any, X: np.ndarray, sample_weight: np.ndarray | None, blocks: list[slice], workers: Workers
+        self,
+        model: Any,
+        X: np.ndarray,
+        sample_weight: np.ndarray | None,
+        blocks: list[slice],
+        workers: Workers,
     ) -> None:
         self.model, self.X, self.sample_weight = model, X, sample_weight
         self.blocks, self.workers = blocks, workers
         self.total = float(len(X) if sample_weight is None else sample_weight.sum())
 
     def e_step(self, parameters: Any) -> tuple[Statistics, float]:
-        statistics, value = map_reduce(partial(self._block, parameters), self.blocks, add_steps, self.workers)
+        statistics, value = map_reduce(
+            partial(self._block, parameters), self.blocks, add_steps, self.workers
+        )
         return statistics, float(value) / self.total
 
     def _block(self, parameters: Any, rows: slice) -> tuple[Statistics, float]:
@@ -204,7 +210,9 @@ class EMMixin(CallbackSupportMixin):
     def publish(self, parameters: Any) -> dict[str, Any]:
         """The fitted attributes, by name."""
         if dataclasses.is_dataclass(parameters):
-            parameters = {f.name: getattr(parameters, f.name) for f in dataclasses.fields(parameters)}
+            parameters = {
+                f.name: getattr(parameters, f.name) for f in dataclasses.fields(parameters)
+            }
         if isinstance(parameters, Mapping):
             return {f"{name}_": value for name, value in parameters.items()}
         return {"parameters_": parameters}
@@ -266,13 +274,15 @@ class EMMixin(CallbackSupportMixin):
     def _blocks(self, X: np.ndarray) -> list[slice]:
         return row_blocks(X.shape[0], X.shape[1], self.row_cost(X.shape[1]))
 
-    def _fit(self, X: np.ndarray, y: Any, sample_weight: np.ndarray | None, workers: Workers) -> None:
+    def _fit(
+        self, X: np.ndarray, y: Any, sample_weight: np.ndarray | None, workers: Workers
+    ) -> None:
         random_state = check_random_state(self._setting("random_state"))
         model = self._em_model(X)
         problem = _Problem(model, X, sample_weight, self._blocks(X), workers)
         warm = self._setting("warm_start") and hasattr(self, "converged_")
         n_runs = 1 if warm or self._repeatable_start() else self._setting("n_init")
-        watch = _Watch(self, X, y, sample_weight, n_runs)
+        watch = FitWatch(self, X, y, sample_weight, n_runs)
 
         def start(number: int) -> Any:
             if warm:
@@ -319,25 +329,30 @@ class EMMixin(CallbackSupportMixin):
         if not runs:
             message = str(outcomes[0])
             if X.dtype == np.float32:
-                message += (
-                    " The numerical accuracy can also be improved by passing float64 data instead of float32."
-                )
+                message += " The numerical accuracy can also be improved by passing float64 data instead of float32."
             raise SingularError(message) from outcomes[0]
         sound = [run for run in runs if run.reason is not loop.StopReason.SINGULAR]
         best = None
         for run in sound or runs:
-            if best is None or run.objective > best.objective + _TIE * max(1.0, abs(best.objective)):
+            if best is None or run.objective > best.objective + _TIE * max(
+                1.0, abs(best.objective)
+            ):
                 best = run
         assert best is not None
         self._set_fitted(best, X.dtype)
         bounds = [o.objective if isinstance(o, loop.Result) else math.nan for o in outcomes]
         near = max(self._setting("tol"), _TIE * max(1.0, abs(best.objective)))
         self.restart_lower_bounds_ = np.array(bounds)
-        self.n_best_restarts_ = int(np.sum(np.abs(self.restart_lower_bounds_ - best.objective) <= near))
+        self.n_best_restarts_ = int(
+            np.sum(np.abs(self.restart_lower_bounds_ - best.objective) <= near)
+        )
         self._warn_about(best, outcomes, sound)
 
     def _warn_about(
-        self, best: loop.Result, outcomes: list[loop.Result | SingularError], sound: list[loop.Result]
+        self,
+        best: loop.Result,
+        outcomes: list[loop.Result | SingularError],
+        sound: list[loop.Result],
     ) -> None:
         lost = [outcome for outcome in outcomes if isinstance(outcome, SingularError)]
         if lost:
@@ -366,7 +381,9 @@ class EMMixin(CallbackSupportMixin):
         published = self.publish(result.parameters)
         self._published_names = list(published)
         for name, value in published.items():
-            narrow = isinstance(value, np.ndarray) and value.dtype == np.float64 and dtype == np.float32
+            narrow = (
+                isinstance(value, np.ndarray) and value.dtype == np.float64 and dtype == np.float32
+            )
             setattr(self, name, value.astype(np.float32) if narrow else value)
         for name, value in _summary(result).items():
             setattr(self, name, value)
@@ -379,21 +396,7 @@ class EMMixin(CallbackSupportMixin):
         return X, check_weights(sample_weight, X)
 
     def _check_data(self, X: Any, *, reset: bool) -> np.ndarray:
-        """X as float64 or float32, not copied where it is that already, in any memory order."""
-        if get_config()["array_api_dispatch"]:
-            raise NotImplementedError(
-                f"{type(self).__name__} does not support the array API. Disable 'array_api_dispatch' around this"
-                " call (sklearn.config_context(array_api_dispatch=False)) and pass NumPy arrays."
-            )
-        try:
-            return validate_data(
-                self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=1
-            )
-        except (ValueError, TypeError) as error:
-            advice = explain_bad_data(X, error)
-            if advice:
-                raise type(error)(f"{error}\n{advice}") from error
-            raise
+        return check_data(self, X, reset=reset)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Mean log-likelihood of a row.
@@ -425,169 +428,3 @@ def _summary(result: loop.Result) -> dict[str, Any]:
         "lower_bounds_": result.objectives,
         "stop_reason_": result.detail,
     }
-
-
-def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
-    """Sample weights as float64 of shape (n,), or None.
-
-    Raises
-    ------
-    ValueError
-        If a weight is negative or not finite, all are zero, or their number is wrong.
-    """
-    if sample_weight is None:
-        return None
-    n = X.shape[0]
-    if np.ndim(sample_weight) == 0:
-        weights = np.full(n, sample_weight, dtype=np.float64)
-    else:
-        try:
-            weights = np.ascontiguousarray(sample_weight, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"sample_weight must hold numbers: {error}") from error
-    if weights.shape != (n,):
-        raise ValueError(
-            f"sample_weight.shape == {weights.shape}, expected {(n,)}: give one weight for each row of X."
-        )
-    if not np.all(np.isfinite(weights)):
-        row = int(np.flatnonzero(~np.isfinite(weights))[0])
-        raise ValueError(
-            f"sample_weight contains NaN or infinity: {weights[row]} in row {row}. Use 0 to leave a row out."
-        )
-    if np.any(weights < 0):
-        row = int(np.flatnonzero(weights < 0)[0])
-        raise ValueError(
-            f"Negative values in data passed to `sample_weight`: {weights[row]:g} in row {row}."
-            " Use 0 to leave a row out."
-        )
-    if not np.any(weights > 0):
-        raise ValueError("sample_weight: all weights are zero; at least one row must count.")
-    return weights
-
-
-def explain_bad_data(X: Any, error: Exception) -> str:
-    """Which columns made scikit-learn's validation fail, and what to do; empty where it is clear already."""
-    message = str(error)
-    try:
-        names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
-        columns = [np.asarray(X[name]) for name in X.columns] if names else list(np.asarray(X).T)
-    except Exception:
-        return ""
-    if not columns or np.ndim(columns[0]) != 1:
-        return ""
-    labels = [repr(name) for name in names] if names else [str(j) for j in range(len(columns))]
-    if "NaN" in message or "infinity" in message:
-        bad = [_count_bad(column) for column in columns]
-        listed = ", ".join(f"{label} ({b} of {len(columns[0])} rows)" for label, b in zip(labels, bad, strict=True) if b)
-        return f"Found in column {listed}. Drop these rows, or fill the cells in before the fit." if listed else ""
-    if "convert" in message or "numeric" in message or "string" in message:
-        bad_labels = [label for label, c in zip(labels, columns, strict=True) if not _is_numeric(c)]
-        if bad_labels:
-            return f"Not numbers: column {', '.join(bad_labels)}. Drop them, or encode them as numbers before the fit."
-    return ""
-
-
-def _count_bad(column: np.ndarray) -> int:
-    try:
-        return int(np.sum(~np.isfinite(column.astype(np.float64))))
-    except (TypeError, ValueError):
-        return 0
-
-
-def _is_numeric(column: np.ndarray) -> bool:
-    try:
-        column.astype(np.float64)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-class _Watch:
-    """What is told of a fit while it runs: scikit-learn's callbacks and printed lines."""
-
-    def __init__(self, estimator: EMMixin, X: Any, y: Any, sample_weight: Any, n_runs: int) -> None:
-        self.estimator = estimator
-        self.max_iter = estimator._setting("max_iter")
-        self.verbose = estimator._setting("verbose")
-        self.interval = estimator._setting("verbose_interval")
-        self.given = {
-            "X": X,
-            "y": y,
-            "metadata": {} if sample_weight is None else {"sample_weight": sample_weight},
-        }
-        self.root = estimator._init_callback_context(max_subtasks=n_runs, sequential_subtasks=False)
-        # hooks need not be thread-safe
-        self.lock = threading.Lock()
-        self.active = bool(getattr(estimator, "_skl_callbacks", ()))
-        self.root.call_on_fit_task_begin(estimator=estimator, **self.given)
-
-    def run(self, number: int) -> _RunWatch:
-        return _RunWatch(self, number)
-
-    def report(self, number: int, result: loop.Result) -> None:
-        if self.verbose:
-            outcome = "converged" if result.converged else "did not converge"
-            print(f"Initialization {outcome}. lower bound {result.objective:.5f}, {result.n_iter} iterations")
-
-    def end(self) -> None:
-        self.root.call_on_fit_task_end(estimator=self.estimator, **self.given, reconstruction_attributes=dict)
-
-
-class _RunWatch:
-    """One run: a task with a leaf for each iteration."""
-
-    def __init__(self, watch: _Watch, number: int) -> None:
-        self.watch, self.number = watch, number
-        self.context: CallbackContext | None = None
-        self.iteration: CallbackContext | None = None
-        self.trace: list[float] = []
-        self.clock = time.perf_counter()
-
-    def __enter__(self) -> Any:
-        watch = self.watch
-        if watch.verbose:
-            print(f"Initialization {self.number}")
-        if watch.active:
-            with watch.lock:
-                self.context = watch.root.subcontext(
-                    task_name="restart", task_id=self.number, max_subtasks=watch.max_iter
-                )
-                self.context.call_on_fit_task_begin(estimator=watch.estimator, **watch.given)
-        return self if watch.active or watch.verbose else None
-
-    def __exit__(self, *exception: object) -> None:
-        if self.context is not None:
-            with self.watch.lock:
-                self.context.call_on_fit_task_end(estimator=self.watch.estimator, **self.watch.given)
-
-    def __call__(self, n_iter: int, objective: float, change: float, parameters: Any) -> bool:
-        watch = self.watch
-        if watch.verbose and n_iter % watch.interval == 0:
-            line = f"  Iteration {n_iter}"
-            if watch.verbose >= 2:
-                now = time.perf_counter()
-                line += f"\t time lapse {now - self.clock:.5f}s\t lower bound {objective:.5f}\t change {change:.5f}"
-                self.clock = now
-            print(line)
-        if self.context is None:
-            return False
-        self.trace.append(objective)
-        with watch.lock:
-            iteration = self.context.subcontext(task_name="iteration")
-            iteration.call_on_fit_task_begin(estimator=watch.estimator, **watch.given)
-            return iteration.call_on_fit_task_end(
-                estimator=watch.estimator,
-                **watch.given,
-                reconstruction_attributes=lambda: self._fitted(n_iter, objective, parameters),
-            )
-
-    def _fitted(self, n_iter: int, objective: float, parameters: Any) -> dict[str, Any]:
-        published = self.watch.estimator.publish(parameters)
-        return {
-            **published,
-            "_published_names": list(published),
-            "converged_": False,
-            "n_iter_": n_iter,
-            "lower_bound_": float(objective),
-            "lower_bounds_": np.array(self.trace),
-        }

@@ -1,5 +1,6 @@
 """What surrounds an estimator: frames, copies, files, searches, callbacks, a terminal."""
 
+import copy
 import io
 import os
 import pickle
@@ -7,6 +8,7 @@ import platform
 import re
 import subprocess
 import sys
+import termios
 from functools import cache
 from importlib.metadata import version
 
@@ -15,13 +17,12 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-import skops.io
 import sklearn
+import skops.io
 from sklearn.base import BaseEstimator, clone
 from sklearn.callback import ScoringMonitor
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning, NotFittedError, UnsetMetadataPassedError
-from sklearn.metrics import make_scorer
 from sklearn.mixture import GaussianMixture as ScikitLearn
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
@@ -129,12 +130,12 @@ def test_parameters_are_set_and_cloned():
     assert defaults.keys() == mixture.get_params().keys()
     same = ("precisions_init", "verbose")
     assert all(mixture.get_params()[name] is not defaults[name] for name in defaults.keys() - same)
-    copy = clone(mixture.fit(X))
+    twin = clone(mixture.fit(X))
     assert mixture.set_params(**mixture.get_params()) is mixture
-    assert repr(copy) == repr(mixture) == repr(GaussianMixture().set_params(**mixture.get_params()))
+    assert repr(twin) == repr(mixture) == repr(GaussianMixture().set_params(**mixture.get_params()))
     with pytest.raises(NotFittedError):
-        copy.predict(X)
-    assert_equal_fits(copy.fit(X), clone(mixture).fit(X))
+        twin.predict(X)
+    assert_equal_fits(twin.fit(X), clone(mixture).fit(X))
     with pytest.raises(ValueError, match="Invalid parameter 'tolerance'"):
         mixture.set_params(tolerance=1)
 
@@ -166,14 +167,14 @@ def test_round_trips(trip, covariance_type, global_dtype):
         3, covariance_type=covariance_type, max_iter=3, warm_start=True, random_state=0
     ).fit(pd.DataFrame(data, columns=NAMES))
     data = pd.DataFrame(data, columns=NAMES)
-    copy = trip(mixture)
-    assert type(copy) is GaussianMixture
-    assert vars(copy).keys() == vars(mixture).keys()
-    assert repr(copy) == repr(mixture)
+    twin = trip(mixture)
+    assert type(twin) is GaussianMixture
+    assert vars(twin).keys() == vars(mixture).keys()
+    assert repr(twin) == repr(mixture)
     for method in ("predict_proba", "predict", "score_samples", "score"):
         expected = getattr(mixture, method)(data)
-        np.testing.assert_array_equal(getattr(copy, method)(data), expected, err_msg=method)
-    assert_equal_fits(copy.fit(data), mixture.fit(data))  # it also continues as if never stored
+        np.testing.assert_array_equal(getattr(twin, method)(data), expected, err_msg=method)
+    assert_equal_fits(twin.fit(data), mixture.fit(data))  # it also continues as if never stored
 
 
 @pytest.mark.parametrize("trip", [through_pickle, through_joblib, through_skops])
@@ -212,9 +213,9 @@ class Poisson(EMMixin, BaseEstimator):
 def test_round_trip_of_a_model_of_ones_own():
     counts = np.random.RandomState(0).poisson(np.repeat([1, 6], 100))[:, None]
     model = Poisson(random_state=0).fit(counts)
-    copy = through_pickle(model)
-    np.testing.assert_array_equal(copy.rates_, model.rates_)
-    assert copy.score(counts) == model.score(counts)
+    twin = through_pickle(model)
+    np.testing.assert_array_equal(twin.rates_, model.rates_)
+    assert twin.score(counts) == model.score(counts)
     assert clone(model).get_params() == model.get_params()
 
 
@@ -269,8 +270,7 @@ def direct(X, weights=None, n_components=2):
     return GaussianMixture(n_components, random_state=0).fit(X, sample_weight=weights)
 
 
-@pytest.mark.parametrize("scaler", [True, False])
-@pytest.mark.parametrize("fit", [True, False])
+@pytest.mark.parametrize("scaler, fit", [(True, True), (True, False), (False, True)])
 def test_weights_go_where_they_are_asked_for(routing, scaler, fit):
     pipeline = asking(scaler, fit).fit(X, sample_weight=WEIGHTS)
     Z = scaled(WEIGHTS if scaler else None)
@@ -364,7 +364,9 @@ def test_criteria_of_short_pipelines_and_strangers():
 class Recorder:
     """Writes down every hook; stops a run at an iteration, or raises there."""
 
-    def __init__(self, stop_at=None, raise_at=None, max_propagation_depth=None):
+    max_propagation_depth = None  # also follows a search down to its estimators
+
+    def __init__(self, stop_at=None, raise_at=None):
         self.stop_at, self.raise_at = stop_at, raise_at
         self.events = []
 
@@ -530,14 +532,152 @@ def test_an_error_in_a_callback_ends_the_fit(kind):
     assert model.converged_
 
 
+def test_callbacks_of_a_search_reach_the_mixture():
+    recorder = Recorder()
+    pipeline = Pipeline([("scale", StandardScaler()), ("mixture", GaussianMixture(random_state=0))])
+    search = GridSearchCV(pipeline, {"mixture__n_components": [2, 3]}, scoring=bic_scorer, cv=2)
+    search.set_callbacks(recorder).fit(X)
+    assert len(recorder.paths("setup")) == len(recorder.paths("teardown")) == 1
+    restarts = [path for path in recorder.paths("end") if path[-1][0] == "restart"]
+    assert len(restarts) == len(set(restarts)) == 2 * 2 + 1
+    objectives = [
+        seen["fitted"].lower_bounds_
+        for hook, path, seen in recorder.events
+        if hook == "end" and path[-1][0] == "iteration"
+    ]
+    np.testing.assert_array_equal(objectives[-1], search.best_estimator_[-1].lower_bounds_)
+
+
 def test_scoring_monitor_of_scikit_learn():
-    monitor = ScoringMonitor(scoring=make_scorer_of_bic())
-    mixture = GaussianMixture(2, random_state=0).set_callbacks(monitor).fit(X)
-    (log,) = monitor.get_logs(select="all")
+    monitor = ScoringMonitor(scoring={"bic": lambda estimator, X, y: estimator.bic(X)})
+    mixture = GaussianMixture(2, random_state=0).set_callbacks(monitor)
+    mixture.fit(X, np.zeros(len(X)))  # it keeps no scores where y is None
+    log = monitor.get_logs()
     values = [row["bic"] for row in log.data if row["task_name"] == "iteration"]
     expected = -2 * len(X) * mixture.lower_bounds_ + mixture.n_parameters_ * np.log(len(X))
     np.testing.assert_allclose(values, expected, rtol=1e-10)
 
 
-def make_scorer_of_bic():
-    return {"bic": lambda estimator, X, y=None: estimator.bic(X)}
+# -------------------------------------------------------------- a terminal
+
+PROGRESS = """
+import numpy as np
+from sklearn.callback import ProgressBar
+from emlearn.mixture import GaussianMixture
+
+rng = np.random.RandomState(0)
+X = rng.randn({n}, 3) + 3 * rng.randint(0, 3, size=({n}, 1))
+mixture = GaussianMixture(3, n_init=4, n_jobs={n_jobs}, init_params="random", random_state=0)
+mixture.set_callbacks(ProgressBar()).fit(X)
+print("done", mixture.restart_lower_bounds_.size)
+"""
+
+
+def on_a_terminal(code, folder):
+    """What a program writes on a pseudo-terminal, and its exit status."""
+    leader, follower = os.openpty()
+    termios.tcsetwinsize(follower, (50, 120))
+    environment = os.environ | {"TERM": "xterm-256color"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        cwd=folder,
+        env=environment,
+    )
+    os.close(follower)
+    written = b""
+    try:
+        while piece := os.read(leader, 65536):
+            written += piece
+    except OSError:  # how Linux says that nobody writes any more
+        pass
+    os.close(leader)
+    return written.decode(), process.wait()
+
+
+@pytest.mark.parametrize("n, n_jobs", [(500, 1), (500, 2), (40_000, 2)])
+def test_progress_bar_on_a_terminal(n, n_jobs, tmp_path):
+    written, status = on_a_terminal(PROGRESS.format(n=n, n_jobs=n_jobs), tmp_path)
+    assert status == 0, written
+    assert "\x1b[" in written  # it was drawn, not only printed
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", written)
+    assert "done 4" in lines and "Traceback" not in lines and "Warning" not in lines
+    frame = re.sub(r"\x1b\[[0-9;?]*m", "", written)  # colours only
+    for task in ["fit", *(f"restart #{j}" for j in range(4))]:
+        shares = re.findall(rf"GaussianMixture - {task}\b[^\n%]*?(\d+)%", frame)
+        assert shares, f"no bar for {task}: {frame}"
+        assert shares[-1] == "100", f"{task} ended at {shares[-1]} %"
+
+
+# --------------------------------------------------------- the surroundings
+
+
+def test_show_versions(capsys):
+    emlearn.show_versions()
+    printed = capsys.readouterr().out
+    file = io.StringIO()
+    emlearn.show_versions(file)
+    assert file.getvalue() == printed
+    found = dict(re.findall(r"^  (.+?): +(.+)$", printed, flags=re.MULTILINE))
+    for name in ("emlearn", "numpy", "scipy", "scikit-learn", "joblib", "threadpoolctl", "polars"):
+        assert found[name] == version(name)
+    assert found["emlearn"] == emlearn.__version__
+    assert found["python"].startswith(platform.python_version())
+    assert found["executable"] == sys.executable
+    assert found["instruction set"]
+    assert {"compiled", "not compiled, NumPy is used"} & set(found.values())
+
+
+# ------------------------------------------------------------------ samples
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCES)
+@pytest.mark.parametrize("n_samples", [1, 2, 100])
+def test_samples_are_those_of_scikit_learn(covariance_type, n_samples, global_dtype):
+    settings = {"covariance_type": covariance_type, "random_state": 3}
+    theirs = ScikitLearn(3, **settings).fit(X.astype(global_dtype))
+    ours = GaussianMixture(3, **settings)
+    for name in PARAMETERS:
+        setattr(ours, name, getattr(theirs, name))
+    tolerance = 1e-5 if global_dtype is np.float32 else 1e-12
+    drawn = []
+    # an integer gives the same rows again, a stream goes on
+    for state in (3, 3, np.random.RandomState(5), None):
+        for model in (ours, theirs):
+            model.set_params(random_state=copy.deepcopy(state) if state else model.random_state)
+        (one, labels), (other, their_labels) = ours.sample(n_samples), theirs.sample(n_samples)
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+        np.testing.assert_array_equal(labels, their_labels)
+        assert one.shape == (n_samples, 2) and labels.shape == (n_samples,)
+        assert one.dtype == other.dtype
+        drawn.append(one)
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert np.any(drawn[2] != drawn[3])
+
+
+def test_a_sample_may_have_its_own_random_state():
+    mixture = GaussianMixture(2, random_state=0).fit(X)
+    other = clone(mixture).set_params(random_state=1)
+    for name in PARAMETERS:
+        setattr(other, name, getattr(mixture, name))
+    first = mixture.sample(50)
+    for state in (1, np.random.RandomState(1)):
+        for one, two in zip(mixture.sample(50, random_state=state), other.sample(50), strict=True):
+            np.testing.assert_array_equal(one, two)
+    assert np.any(mixture.sample(50, random_state=1)[0] != first[0])
+    np.testing.assert_array_equal(mixture.sample(50)[0], first[0])
+
+
+def test_a_sample_is_sorted_and_of_the_mixture():
+    mixture = GaussianMixture.from_parameters(
+        [0.7, 0.3], [[0.0, 0.0], [50.0, 50.0]], [np.eye(2), 4 * np.eye(2)], random_state=0
+    )
+    drawn, labels = mixture.sample(20_000)
+    assert np.all(np.diff(labels) >= 0)
+    np.testing.assert_array_equal(mixture.predict(drawn), labels)
+    refit = GaussianMixture(2, means_init=mixture.means_, random_state=0).fit(drawn)
+    np.testing.assert_allclose(refit.weights_, mixture.weights_, atol=0.02)
+    np.testing.assert_allclose(refit.means_, mixture.means_, atol=0.1)
+    np.testing.assert_allclose(refit.covariances_, mixture.covariances_, atol=0.2)

@@ -82,7 +82,9 @@ def e_step(X, sample_weight, density, form, constants, means, factors):
     return moments.weight, moments.mean, moments.scatter, value
 
 
-def scores(X, density, constants, means, factors, joint=None, posterior=None, log_density=None, label=None):
+def scores(
+    X, density, constants, means, factors, joint=None, posterior=None, log_density=None, label=None
+):
     """Fill those of the four outputs that are given."""
     for chunk in _chunks(X):
         table = _joint(np.asarray(X[chunk], dtype=np.float64), density, constants, means, factors)

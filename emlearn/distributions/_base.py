@@ -38,7 +38,9 @@ class Distribution(BaseEstimator, ABC):
         """Log-densities (n, K), and a memo for :meth:`statistics`."""
 
     @abstractmethod
-    def statistics(self, parameters: Any, features: Any, weights: np.ndarray, memo: Any = None) -> Statistics:
+    def statistics(
+        self, parameters: Any, features: Any, weights: np.ndarray, memo: Any = None
+    ) -> Statistics:
         """Statistics of rows under weights (n, K)."""
 
     @abstractmethod
@@ -64,7 +66,11 @@ class Distribution(BaseEstimator, ABC):
     # density, posterior and statistics in one pass, for families that have a kernel
 
     def fused(
-        self, parameters: Any, log_weights: np.ndarray, X: np.ndarray, sample_weight: np.ndarray | None
+        self,
+        parameters: Any,
+        log_weights: np.ndarray,
+        X: np.ndarray,
+        sample_weight: np.ndarray | None,
     ) -> tuple[np.ndarray, Statistics, float] | None:
         """Counts (K,), statistics and log-likelihood of a block; None without a kernel."""
         return None

@@ -80,7 +80,9 @@ class Covariance(ABC):
     def check_precisions(self, precisions: np.ndarray) -> None:
         """ValueError unless each precision is one."""
 
-    def trace_precision(self, factors: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
+    def trace_precision(
+        self, factors: np.ndarray, n_components: int, n_features: int
+    ) -> np.ndarray:
         """Trace (K,) of the precisions."""
         axes = tuple(range(1, factors.ndim))
         return np.square(factors).sum(axis=axes)
@@ -193,7 +195,9 @@ class Tied(_Matrices):
     def dense(self, values: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
         return np.broadcast_to(values, (n_components, n_features, n_features))
 
-    def trace_precision(self, factors: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
+    def trace_precision(
+        self, factors: np.ndarray, n_components: int, n_features: int
+    ) -> np.ndarray:
         return np.full(n_components, np.square(factors).sum())
 
     def lowest_variance(self, covariances: np.ndarray, n_components: int) -> np.ndarray:
@@ -206,7 +210,9 @@ class _Variances(Covariance):
     def factor(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if covariances.min() > 0.0:
             return 1.0 / np.sqrt(covariances), _NONE
-        return covariances, np.flatnonzero(~(covariances.reshape(len(covariances), -1) > 0.0).all(axis=1))
+        return covariances, np.flatnonzero(
+            ~(covariances.reshape(len(covariances), -1) > 0.0).all(axis=1)
+        )
 
     def lift(self, covariances: np.ndarray, indices: np.ndarray) -> np.ndarray:
         return covariances  # a positive floor makes any variance positive
@@ -263,7 +269,9 @@ class Spherical(_Variances):
     def dense(self, values: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
         return values[:, None, None] * np.eye(n_features)
 
-    def trace_precision(self, factors: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
+    def trace_precision(
+        self, factors: np.ndarray, n_components: int, n_features: int
+    ) -> np.ndarray:
         return n_features * np.square(factors)
 
     def lowest_variance(self, covariances: np.ndarray, n_components: int) -> np.ndarray:
@@ -282,4 +290,6 @@ def _precision_cholesky(covariance: np.ndarray) -> np.ndarray | None:
     return lapack.dtrtri(lower, lower=1)[0].T
 
 
-COVARIANCES: dict[str, Covariance] = {model.name: model for model in (Full(), Tied(), Diag(), Spherical())}
+COVARIANCES: dict[str, Covariance] = {
+    model.name: model for model in (Full(), Tied(), Diag(), Spherical())
+}

@@ -84,7 +84,9 @@ class Gaussian(Distribution):
         log_det = self.covariance.log_det(parameters.precisions_cholesky, K, d)
         return log_det - 0.5 * d * math.log(2 * math.pi)
 
-    def log_density(self, parameters: GaussianParameters, features: np.ndarray) -> tuple[np.ndarray, None]:
+    def log_density(
+        self, parameters: GaussianParameters, features: np.ndarray
+    ) -> tuple[np.ndarray, None]:
         joint = np.empty((len(features), len(parameters.means)))
         twin.scores(
             features,
@@ -127,7 +129,11 @@ class Gaussian(Distribution):
         return counts, Moments(counts, means, scatter, covariance.form), value
 
     def fused_scores(
-        self, parameters: GaussianParameters, log_weights: np.ndarray, X: np.ndarray, **outputs: np.ndarray
+        self,
+        parameters: GaussianParameters,
+        log_weights: np.ndarray,
+        X: np.ndarray,
+        **outputs: np.ndarray,
     ) -> bool:
         kernel.scores(
             X,
@@ -141,7 +147,9 @@ class Gaussian(Distribution):
 
     # ------------------------------------------------------------- M-step
 
-    def m_step(self, statistics: Moments, parameters: GaussianParameters | None) -> GaussianParameters:
+    def m_step(
+        self, statistics: Moments, parameters: GaussianParameters | None
+    ) -> GaussianParameters:
         """Means, covariances and factors; an empty component keeps its own.
 
         Raises
@@ -160,19 +168,25 @@ class Gaussian(Distribution):
         if some_empty and parameters is not None and covariance.form != "pooled":
             covariances[empty] = parameters.covariances[empty]
         factors, singular = covariance.factor(covariances)
-        if len(singular) and self.reg_covar > 0:  # lost beside the largest variance: the least that is not
+        if (
+            len(singular) and self.reg_covar > 0
+        ):  # lost beside the largest variance: the least that is not
             covariances = covariance.lift(covariances, singular)
             factors, singular = covariance.factor(covariances)
         if len(singular):
             raise SingularError(f"{SINGULAR_MESSAGE} Singular components: {singular.tolist()}.")
         return GaussianParameters(moments.mean, covariances, factors)
 
-    def ascent(self, old: GaussianParameters, new: GaussianParameters, statistics: Moments) -> float:
+    def ascent(
+        self, old: GaussianParameters, new: GaussianParameters, statistics: Moments
+    ) -> float:
         # reg_covar maximises Q - reg/2 sum n_k tr(precision_k), which is no log-likelihood
         if self.reg_covar == 0:
             return 0.0
         trace = self.covariance.trace_precision
-        rise = trace(new.precisions_cholesky, *new.means.shape) - trace(old.precisions_cholesky, *old.means.shape)
+        rise = trace(new.precisions_cholesky, *new.means.shape) - trace(
+            old.precisions_cholesky, *old.means.shape
+        )
         return 0.5 * self.reg_covar * float(statistics.weight @ rise)
 
     # ----------------------------------------------------------- sampling
@@ -185,7 +199,9 @@ class Gaussian(Distribution):
             return np.vstack(
                 [
                     mean + rng.standard_normal(size=(count, d)) * np.sqrt(variance)
-                    for mean, variance, count in zip(parameters.means, parameters.covariances, counts, strict=True)
+                    for mean, variance, count in zip(
+                        parameters.means, parameters.covariances, counts, strict=True
+                    )
                 ]
             )
         matrices = self.covariance.dense(parameters.covariances, *parameters.means.shape)
@@ -201,7 +217,9 @@ class Gaussian(Distribution):
         return K * d + self.covariance.n_free(K, d)
 
 
-def _fill_empty(moments: Moments, empty: np.ndarray, parameters: GaussianParameters | None) -> Moments:
+def _fill_empty(
+    moments: Moments, empty: np.ndarray, parameters: GaussianParameters | None
+) -> Moments:
     """Give empty components their current means, or, at a start, the moments of all rows."""
     weight, mean, scatter = moments.weight.copy(), moments.mean.copy(), moments.scatter
     if parameters is not None:
@@ -217,7 +235,9 @@ def _fill_empty(moments: Moments, empty: np.ndarray, parameters: GaussianParamet
         delta = np.where(empty[:, None], 0.0, mean - centre)
         between = (weight[:, None] * delta).T @ delta
         scatter = scatter.copy()
-        scatter[empty] = scatter[~empty].sum(axis=0) + (between if moments.form == "full" else np.diag(between))
+        scatter[empty] = scatter[~empty].sum(axis=0) + (
+            between if moments.form == "full" else np.diag(between)
+        )
         weight[empty] = total
     return Moments(weight, mean, scatter, moments.form)
 

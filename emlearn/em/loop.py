@@ -6,7 +6,7 @@ import enum
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -132,90 +132,117 @@ def run(
     SingularError
         If the objective at the start is not a number.
     """
-    statistics, objective = problem.e_step(parameters)
-    n_e_steps, n_iter, fell = 1, 0, False
-    objectives: list[float] = []
+    state = _Run(problem, parameters, previous, monitor)
     reason, detail = StopReason.MAX_ITER, f"max_iter={max_iter} M-steps were made"
-    if math.isnan(objective):
-        raise SingularError("the objective at the start is not a number")
-    while n_iter < max_iter:
-        change = objective - previous
+    while state.n_iter < max_iter:
+        change = state.objective - state.previous
         try:
-            new = problem.m_step(statistics, parameters)
-            new_statistics, new_objective = problem.e_step(new)
-            n_e_steps += 1
-            if math.isnan(new_objective):
-                raise SingularError("the objective is not a number")
+            rise = state.step(change)
         except SingularError as error:
-            reason, detail = StopReason.SINGULAR, f"M-step {n_iter + 1} was singular: {error}"
+            reason, detail = StopReason.SINGULAR, f"M-step {state.n_iter + 1} was singular: {error}"
             break
-        n_iter += 1
-        objectives.append(new_objective)
-        rise = new_objective - objective
-        if rise < 0 and not fell:
-            allowed = problem.ascent(parameters, new, statistics)
-            fell = rise < min(allowed, 0.0) - _NOISE * max(1.0, abs(objective))
-            if fell:
-                _warn_fall(n_iter, rise)
-        parameters, statistics, previous, objective = new, new_statistics, objective, new_objective
-        stop = monitor is not None and monitor(n_iter, objective, change, parameters)
         if abs(change) < tol:
             reason, detail = StopReason.CONVERGED, f"the objective changed by less than tol={tol:g}"
             break
-        if stop:
+        if accelerator is not None and not state.stopped and state.n_iter < max_iter:
+            state.leap(accelerator, rise)
+        if state.stopped:
             reason, detail = StopReason.CALLBACK, "a callback asked to stop"
             break
-        if accelerator is None or n_iter >= max_iter:
-            continue
-        proposal = accelerator.propose(statistics, rise)
-        if proposal is None:
-            continue
-        trial = _attempt(problem, proposal, parameters, objective)
-        n_e_steps += trial.n_e_steps
-        if trial.accepted:
-            # no comparison across a jump: the next EM step starts a new one
-            parameters, statistics, objective = trial.parameters, trial.path[-1], trial.objective
-            previous = -math.inf
-            n_iter += 1
-            objectives.append(objective)
-            if monitor is not None and monitor(n_iter, objective, math.inf, parameters):
-                reason, detail = StopReason.CALLBACK, "a callback asked to stop"
-                break
-        accelerator.judge(trial.accepted, trial.path if trial.accepted else [statistics])
     return Result(
-        parameters, objective, np.array(objectives), previous, n_iter, n_e_steps, reason, f"{reason}: {detail}"
+        parameters=state.parameters,
+        objective=state.objective,
+        objectives=np.array(state.objectives),
+        previous_objective=state.previous,
+        n_iter=state.n_iter,
+        n_e_steps=state.n_e_steps,
+        reason=reason,
+        detail=f"{reason}: {detail}",
     )
 
 
-@dataclass
-class _Trial:
-    """Where a proposal led."""
+class _Run:
+    """Where a run stands."""
 
-    parameters: Any = None
-    path: list[Statistics] = field(default_factory=list)
-    objective: float = -math.inf
-    n_e_steps: int = 0
-    accepted: bool = False
+    def __init__(
+        self,
+        problem: Problem,
+        parameters: Any,
+        previous: float,
+        monitor: Callable[..., bool] | None,
+    ) -> None:
+        self.problem, self.parameters, self.previous, self.monitor = (
+            problem,
+            parameters,
+            previous,
+            monitor,
+        )
+        self.statistics, self.objective = problem.e_step(parameters)
+        if math.isnan(self.objective):
+            raise SingularError("the objective at the start is not a number")
+        self.n_e_steps, self.n_iter = 1, 0
+        self.objectives: list[float] = []
+        self.stopped = self.fell = False
 
+    def step(self, change: float) -> float:
+        """One EM step; what it gained."""
+        parameters = self.problem.m_step(self.statistics, self.parameters)
+        statistics, objective = self.problem.e_step(parameters)
+        self.n_e_steps += 1
+        if math.isnan(objective):
+            raise SingularError("the objective is not a number")
+        rise = objective - self.objective
+        if rise < 0 and not self.fell:
+            allowed = self.problem.ascent(self.parameters, parameters, self.statistics)
+            self.fell = rise < min(allowed, 0.0) - _NOISE * max(1.0, abs(objective))
+            if self.fell:
+                _warn_fall(self.n_iter + 1, rise)
+        self._keep(parameters, statistics, objective, self.objective, change)
+        return rise
 
-def _attempt(problem: Problem, proposal: Statistics, parameters: Any, floor: float) -> _Trial:
-    """EM from proposed statistics: accepted where it stands at least at ``floor`` after one step, or after two.
+    def leap(self, accelerator: Accelerator, rise: float) -> None:
+        """Try what the accelerator proposes.
 
-    A long step stirs up the fast modes of the error, which one EM step settles again.
-    """
-    trial = _Trial(parameters)
-    try:
-        for _ in range(2):
-            trial.parameters = problem.m_step(proposal, trial.parameters)
-            proposal, trial.objective = problem.e_step(trial.parameters)
-            trial.n_e_steps += 1
-            trial.path.append(proposal)
-            if trial.objective >= floor:
-                trial.accepted = True
-                break
-    except (SingularError, DomainError):
-        pass
-    return trial
+        It is kept where it stands no lower after one EM step, or after two: a long step stirs up the fast modes of
+        the error, which one EM step settles again.
+        """
+        proposal = accelerator.propose(self.statistics, rise)
+        if proposal is None:
+            return
+        parameters, path, accepted = self.parameters, [], False
+        try:
+            while not accepted and len(path) < 2:
+                parameters = self.problem.m_step(proposal, parameters)
+                proposal, objective = self.problem.e_step(parameters)
+                self.n_e_steps += 1
+                path.append(proposal)
+                accepted = objective >= self.objective
+        except (SingularError, DomainError):
+            pass
+        if accepted:
+            # no comparison across a jump: the next EM step starts a new one
+            self._keep(parameters, proposal, objective, -math.inf, math.inf)
+        accelerator.judge(accepted, path if accepted else [self.statistics])
+
+    def _keep(
+        self,
+        parameters: Any,
+        statistics: Statistics,
+        objective: float,
+        previous: float,
+        change: float,
+    ) -> None:
+        self.parameters, self.statistics, self.objective, self.previous = (
+            parameters,
+            statistics,
+            objective,
+            previous,
+        )
+        self.n_iter += 1
+        self.objectives.append(objective)
+        self.stopped = self.monitor is not None and self.monitor(
+            self.n_iter, objective, change, parameters
+        )
 
 
 def _warn_fall(n_iter: int, rise: float) -> None:

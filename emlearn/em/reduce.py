@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -39,7 +40,7 @@ def row_blocks(n_samples: int, n_features: int, cost: float) -> list[slice]:
     if n_blocks > 1 and _ROWS["fixed"] is None:
         n_blocks += n_blocks % 2  # two threads get as much each
     edges = [n_samples * i // n_blocks for i in range(n_blocks + 1)]
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+    return [slice(a, b) for a, b in itertools.pairwise(edges) if b > a]
 
 
 @contextmanager
@@ -53,7 +54,10 @@ def block_rows(n_rows: int) -> Iterator[None]:
 
 
 def map_reduce(
-    function: Callable[[slice], T], blocks: list[slice], merge: Callable[[T, T], T], workers: Workers | None
+    function: Callable[[slice], T],
+    blocks: list[slice],
+    merge: Callable[[T, T], T],
+    workers: Workers | None,
 ) -> T:
     """``merge`` of ``function(block)`` over the blocks, in their order.
 

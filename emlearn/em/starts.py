@@ -141,11 +141,16 @@ def _choose_rows(
         return random_state.choice(n, size=n_components, replace=False)
     p = sample_weight / sample_weight.sum()
     # a row that stands for several may be drawn several times where there are too few
-    return random_state.choice(n, size=n_components, replace=np.count_nonzero(p) < n_components, p=p)
+    return random_state.choice(
+        n, size=n_components, replace=np.count_nonzero(p) < n_components, p=p
+    )
 
 
 def _seed(
-    X: np.ndarray, n_components: int, random_state: np.random.RandomState, sample_weight: np.ndarray | None
+    X: np.ndarray,
+    n_components: int,
+    random_state: np.random.RandomState,
+    sample_weight: np.ndarray | None,
 ) -> np.ndarray:
     X = _near_origin(X)
     missing = n_components - len(X)
@@ -165,12 +170,19 @@ def _near_origin(X: np.ndarray) -> np.ndarray:
 
 
 def _kmeans_labels(
-    X: np.ndarray, n_components: int, random_state: np.random.RandomState, sample_weight: np.ndarray | None
+    X: np.ndarray,
+    n_components: int,
+    random_state: np.random.RandomState,
+    sample_weight: np.ndarray | None,
 ) -> np.ndarray:
     clusters = min(n_components, len(X))
     with warnings.catch_warnings():  # fewer distinct rows than clusters: the fit itself says so
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
-        return KMeans(clusters, n_init=1, random_state=random_state).fit(X, sample_weight=sample_weight).labels_
+        return (
+            KMeans(clusters, n_init=1, random_state=random_state)
+            .fit(X, sample_weight=sample_weight)
+            .labels_
+        )
 
 
 def given_start(
@@ -234,7 +246,9 @@ def given_start(
 
 def _check_labels(array: np.ndarray, n: int, n_components: int, name: str) -> np.ndarray:
     if array.shape != (n,):
-        raise ValueError(f"{name} must hold one label for each of the {n} rows of X, got {array.shape[0]}.")
+        raise ValueError(
+            f"{name} must hold one label for each of the {n} rows of X, got {array.shape[0]}."
+        )
     if not np.all(np.isfinite(array)) or np.any(array != np.round(array)):
         raise ValueError(f"{name}: labels must be whole numbers from -1 to {n_components - 1}.")
     labels = array.astype(np.int64)
@@ -244,7 +258,9 @@ def _check_labels(array: np.ndarray, n: int, n_components: int, name: str) -> np
             f"{name}: labels must be -1 (left out) or 0 to n_components - 1 = {n_components - 1}, got {low} to {high}."
         )
     if high < 0:
-        raise ValueError(f"{name}: all rows are left out (label -1); at least one must belong to a component.")
+        raise ValueError(
+            f"{name}: all rows are left out (label -1); at least one must belong to a component."
+        )
     return labels
 
 

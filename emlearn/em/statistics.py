@@ -87,7 +87,9 @@ class Sums(Statistics):
         return f"Sums({self.arrays!r})"
 
     def __add__(self, other: Self) -> Self:
-        return Sums({name: a + other.arrays[name] for name, a in self.arrays.items()}, signed=self.signed)
+        return Sums(
+            {name: a + other.arrays[name] for name, a in self.arrays.items()}, signed=self.signed
+        )
 
     def __mul__(self, factor: float) -> Self:
         factor = _factor(factor)
@@ -146,7 +148,9 @@ class Moments(Statistics):
 
     __slots__ = ("form", "mean", "scatter", "weight")
 
-    def __init__(self, weight: np.ndarray, mean: np.ndarray, scatter: np.ndarray, form: str) -> None:
+    def __init__(
+        self, weight: np.ndarray, mean: np.ndarray, scatter: np.ndarray, form: str
+    ) -> None:
         self.weight = weight
         self.mean = mean
         self.scatter = scatter
@@ -204,7 +208,9 @@ class Moments(Statistics):
         weight, first, second = (coordinates[name] for name in ("weight", "first", "second"))
         if not np.all(weight >= 0):
             raise DomainError("a weight would be negative")
-        delta = np.divide(first, weight[:, None], out=np.zeros_like(first), where=weight[:, None] > 0)
+        delta = np.divide(
+            first, weight[:, None], out=np.zeros_like(first), where=weight[:, None] > 0
+        )
         scatter = second - _OUTER[self.form](weight, delta)
         lowest = scatter if self.form == "diag" else np.linalg.eigvalsh(scatter)
         if not np.all(lowest >= 0):
@@ -244,14 +250,17 @@ class Joint(Statistics):
         for key, array in coordinates.items():
             name, block = key.split(".", 1)
             split[name][block] = array
-        return Joint({name: part.from_coordinates(split[name]) for name, part in self.parts.items()})
+        return Joint(
+            {name: part.from_coordinates(split[name]) for name, part in self.parts.items()}
+        )
 
 
 def _mix(coefficients: Sequence[float], statistics: Sequence[Statistics]) -> dict[str, np.ndarray]:
     reference = statistics[-1]
     terms = [s.coordinates(reference) for s in statistics]
     return {
-        name: sum(c * term[name] for c, term in zip(coefficients, terms, strict=True)) for name in terms[-1]
+        name: sum(c * term[name] for c, term in zip(coefficients, terms, strict=True))
+        for name in terms[-1]
     }
 
 
@@ -288,7 +297,9 @@ def combine(coefficients: Sequence[float], statistics: Sequence[Statistics]) -> 
     return statistics[-1].from_coordinates(_mix(coefficients, statistics))
 
 
-def difference_norms(coefficients: Sequence[float], statistics: Sequence[Statistics]) -> dict[str, float]:
+def difference_norms(
+    coefficients: Sequence[float], statistics: Sequence[Statistics]
+) -> dict[str, float]:
     """Euclidean norm, block by block, of a difference of statistics.
 
     Parameters
@@ -302,4 +313,6 @@ def difference_norms(coefficients: Sequence[float], statistics: Sequence[Statist
     dict of str to float
         A norm for each block of coordinates.
     """
-    return {name: float(np.linalg.norm(block)) for name, block in _mix(coefficients, statistics).items()}
+    return {
+        name: float(np.linalg.norm(block)) for name, block in _mix(coefficients, statistics).items()
+    }

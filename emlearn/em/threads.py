@@ -42,7 +42,9 @@ class _BlasLimit:
 
     def _count(self) -> int:
         libraries = self._blas().select(user_api="blas").lib_controllers
-        return max((library.get_num_threads() for library in libraries), default=os.cpu_count() or 1)
+        return max(
+            (library.get_num_threads() for library in libraries), default=os.cpu_count() or 1
+        )
 
     def enter(self) -> None:
         with self._lock:
@@ -78,14 +80,27 @@ def effective_threads(n_jobs: int | None) -> int:
     if n_jobs is None:
         return max(1, _LIMIT.allowed())
     if n_jobs == 0:
-        raise ValueError("n_jobs=0 asks for no thread at all; give a positive or a negative number, or None")
+        raise ValueError(
+            "n_jobs=0 asks for no thread at all; give a positive or a negative number, or None"
+        )
     return n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
 
 
 class _Job:
     """Calls whose values are merged in their order, as they become ready."""
 
-    __slots__ = ("ahead", "calls", "complete", "error", "merge", "merged", "running", "taken", "value", "waiting")
+    __slots__ = (
+        "ahead",
+        "calls",
+        "complete",
+        "error",
+        "merge",
+        "merged",
+        "running",
+        "taken",
+        "value",
+        "waiting",
+    )
 
     def __init__(self, merge: Callable[[Any, Any], Any], ahead: int | None) -> None:
         self.calls: list[Callable[[], Any] | None] = []

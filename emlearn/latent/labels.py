@@ -52,7 +52,9 @@ class Labels:
         """Posterior (n, K) and log-likelihood by summing over all K**n labellings: an oracle for tiny n."""
         n, K = log_density.shape
         labellings = np.indices((K,) * n).reshape(n, -1)
-        log_p = (log_density + self.log_prior(weights))[np.arange(n)[:, None], labellings].sum(axis=0)
+        log_p = (log_density + self.log_prior(weights))[np.arange(n)[:, None], labellings].sum(
+            axis=0
+        )
         total = float(logsumexp(log_p))
         p = np.exp(log_p - total)
         posterior = np.stack([(p * (labellings == k)).sum(axis=1) for k in range(K)], axis=1)

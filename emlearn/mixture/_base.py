@@ -6,7 +6,6 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -16,7 +15,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ..base import EMMixin, check_weights
+from .._data import check_weights
+from ..base import EMMixin
 from ..distributions import Distribution
 from ..em.reduce import map_reduce
 from ..em.starts import METHODS, Start, draw_start, given_start
@@ -53,7 +53,12 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
         """Parameters from the public fitted attributes, whoever set them."""
 
     def _start_parameters(
-        self, model: MixtureModel, start: Start, statistics: Joint, X: np.ndarray, sample_weight: np.ndarray | None
+        self,
+        model: MixtureModel,
+        start: Start,
+        statistics: Joint,
+        X: np.ndarray,
+        sample_weight: np.ndarray | None,
     ) -> MixtureParameters:
         """What the first statistics become: their M-step, unless the user gave some of the parameters."""
         return model.m_step(statistics, None)
@@ -111,7 +116,9 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
     ) -> Start:
         if isinstance(self.init_params, str):
             embedded = distribution.embed(X)
-            return draw_start(self.init_params, embedded, self.n_components, random_state, sample_weight)
+            return draw_start(
+                self.init_params, embedded, self.n_components, random_state, sample_weight
+            )
         return given_start(self.init_params, X, self.n_components, random_state)
 
     def _repeatable_start(self) -> bool:
@@ -157,15 +164,22 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
         return self._fill_scores(X, parameters, wanted)
 
     def _fill_scores(
-        self, X: np.ndarray, parameters: MixtureParameters, wanted: dict[str, tuple[tuple[int, ...], Any]]
+        self,
+        X: np.ndarray,
+        parameters: MixtureParameters,
+        wanted: dict[str, tuple[tuple[int, ...], Any]],
     ) -> dict[str, np.ndarray]:
         model = self._em_model(X)
-        outputs = {name: np.empty((len(X), *tail), dtype=dtype) for name, (tail, dtype) in wanted.items()}
+        outputs = {
+            name: np.empty((len(X), *tail), dtype=dtype) for name, (tail, dtype) in wanted.items()
+        }
 
         def fill(rows: slice) -> None:
             views = {name: out[rows] for name, out in outputs.items()}
             # the kernel writes float64
-            direct = {n: v if v.dtype != np.float32 else np.empty(v.shape) for n, v in views.items()}
+            direct = {
+                n: v if v.dtype != np.float32 else np.empty(v.shape) for n, v in views.items()
+            }
             model.scores(parameters, X[rows], **direct)
             for name, view in views.items():
                 if direct[name] is not view:

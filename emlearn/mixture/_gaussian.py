@@ -159,7 +159,13 @@ class GaussianMixture(BaseMixture):
 
     @classmethod
     def from_parameters(
-        cls, weights: Any, means: Any, covariances: Any, *, covariance_type: str = "full", **parameters: Any
+        cls,
+        weights: Any,
+        means: Any,
+        covariances: Any,
+        *,
+        covariance_type: str = "full",
+        **parameters: Any,
     ) -> Self:
         """A mixture with given parameters, ready for use without a fit.
 
@@ -195,7 +201,9 @@ class GaussianMixture(BaseMixture):
         array([0, 1])
         """
         if covariance_type not in COVARIANCES:
-            raise ValueError(f"covariance_type must be one of {sorted(COVARIANCES)}, got {covariance_type!r}")
+            raise ValueError(
+                f"covariance_type must be one of {sorted(COVARIANCES)}, got {covariance_type!r}"
+            )
         covariance = COVARIANCES[covariance_type]
         means = check_array(means, dtype=np.float64, input_name="means")
         weights = _check_weights(weights, len(means))
@@ -204,7 +212,9 @@ class GaussianMixture(BaseMixture):
         _check_shape(covariances, shape, f"{covariance_type} covariance")
         if len(shape) > 1 and shape[-1] == shape[-2] and covariance_type in ("full", "tied"):
             if not np.allclose(covariances, np.swapaxes(covariances, -1, -2)):
-                raise ValueError(f"'{covariance_type} covariance' should be symmetric, positive-definite")
+                raise ValueError(
+                    f"'{covariance_type} covariance' should be symmetric, positive-definite"
+                )
         factors, singular = covariance.factor(covariances)
         if len(singular):
             raise ValueError(
@@ -278,7 +288,9 @@ class GaussianMixture(BaseMixture):
         if weights is not None:
             weights = _check_weights(weights, K)
         if means is not None:
-            means = check_array(means, dtype=[np.float64, np.float32], ensure_2d=False, input_name="means_init")
+            means = check_array(
+                means, dtype=[np.float64, np.float32], ensure_2d=False, input_name="means_init"
+            )
             _check_shape(means, (K, means.shape[-1] if n_features is None else n_features), "means")
             means = means.astype(np.float64)
             n_features = means.shape[1]
@@ -298,10 +310,17 @@ class GaussianMixture(BaseMixture):
 
     def _given_parameters(self) -> MixtureParameters:
         weights, means, precisions = self._read_given()
-        return MixtureParameters(weights, GaussianParameters(means, *self._covariance.invert(precisions)))
+        return MixtureParameters(
+            weights, GaussianParameters(means, *self._covariance.invert(precisions))
+        )
 
     def _start_parameters(
-        self, model: MixtureModel, start: Start, statistics: Joint, X: np.ndarray, sample_weight: np.ndarray | None
+        self,
+        model: MixtureModel,
+        start: Start,
+        statistics: Joint,
+        X: np.ndarray,
+        sample_weight: np.ndarray | None,
     ) -> MixtureParameters:
         weights, means, precisions = self._read_given(X.shape[1])
         if weights is None:
@@ -311,13 +330,19 @@ class GaussianMixture(BaseMixture):
                 means = statistics["components"].mean.copy()
                 empty = statistics["components"].weight == 0
                 means[empty] = X.mean(axis=0, dtype=np.float64)
-            return MixtureParameters(weights, GaussianParameters(means, *self._covariance.invert(precisions)))
+            return MixtureParameters(
+                weights, GaussianParameters(means, *self._covariance.invert(precisions))
+            )
         if self.covariance_type == "tied" and start.one_row:
-            components = self._tied_seed_start(statistics["components"].mean, start, X, sample_weight)
+            components = self._tied_seed_start(
+                statistics["components"].mean, start, X, sample_weight
+            )
         else:
             components = model.distribution.m_step(statistics["components"], None)
         if means is not None:
-            components = GaussianParameters(means, components.covariances, components.precisions_cholesky)
+            components = GaussianParameters(
+                means, components.covariances, components.precisions_cholesky
+            )
         return MixtureParameters(weights, components)
 
     def _tied_seed_start(
@@ -336,7 +361,9 @@ class GaussianMixture(BaseMixture):
     def _set_fitted(self, result: Any, dtype: Any) -> None:
         super()._set_fitted(result, dtype)
         parameters = result.parameters
-        lowest = self._covariance.lowest_variance(parameters.components.covariances, len(parameters.weights))
+        lowest = self._covariance.lowest_variance(
+            parameters.components.covariances, len(parameters.weights)
+        )
         held = np.flatnonzero((lowest <= 2 * self.reg_covar) & (parameters.weights > 0))
         if len(held) and self.reg_covar > 0:
             warnings.warn(
@@ -351,11 +378,15 @@ class GaussianMixture(BaseMixture):
 
 def _check_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> None:
     if array.shape != shape:
-        raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}")
+        raise ValueError(
+            f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}"
+        )
 
 
 def _check_weights(weights: Any, n_components: int) -> np.ndarray:
-    weights = check_array(weights, dtype=[np.float64, np.float32], ensure_2d=False, input_name="weights_init")
+    weights = check_array(
+        weights, dtype=[np.float64, np.float32], ensure_2d=False, input_name="weights_init"
+    )
     _check_shape(weights, (n_components,), "weights")
     low, high = weights.min(), weights.max()
     if low < 0.0 or high > 1.0:
@@ -365,5 +396,7 @@ def _check_weights(weights: Any, n_components: int) -> np.ndarray:
         )
     total = weights.sum(dtype=np.float64)
     if abs(1.0 - total) > (1e-6 if weights.dtype == np.float32 else 1e-8):
-        raise ValueError(f"The parameter 'weights' should be normalized, but got sum(weights) = {total:.5f}")
+        raise ValueError(
+            f"The parameter 'weights' should be normalized, but got sum(weights) = {total:.5f}"
+        )
     return weights.astype(np.float64) / total

@@ -35,7 +35,10 @@ class MixtureModel:
     """
 
     def __init__(
-        self, latent: Labels, distribution: Distribution, start: Callable[..., MixtureParameters] | None = None
+        self,
+        latent: Labels,
+        distribution: Distribution,
+        start: Callable[..., MixtureParameters] | None = None,
     ) -> None:
         self.latent = latent
         self.distribution = distribution
@@ -45,7 +48,9 @@ class MixtureModel:
         self, parameters: MixtureParameters, X: np.ndarray, sample_weight: np.ndarray | None
     ) -> tuple[Statistics, float]:
         latent, distribution, components = self.latent, self.distribution, parameters.components
-        fused = distribution.fused(components, latent.log_prior(parameters.weights), X, sample_weight)
+        fused = distribution.fused(
+            components, latent.log_prior(parameters.weights), X, sample_weight
+        )
         if fused is not None:
             counts, statistics, value = fused
             return Joint({"labels": Sums({"counts": counts}), "components": statistics}), value
@@ -60,7 +65,11 @@ class MixtureModel:
         log_density, memo = distribution.log_density(components, features)
         weights, labels, rows = latent.posterior(parameters.weights, log_density, sample_weight)
         statistics = distribution.statistics(components, features, weights, memo)
-        value = rows.sum() if sample_weight is None else np.where(sample_weight > 0, rows, 0.0) @ sample_weight
+        value = (
+            rows.sum()
+            if sample_weight is None
+            else np.where(sample_weight > 0, rows, 0.0) @ sample_weight
+        )
         return Joint({"labels": labels, "components": statistics}), float(value)
 
     def m_step(self, statistics: Joint, parameters: MixtureParameters | None) -> MixtureParameters:
@@ -75,14 +84,18 @@ class MixtureModel:
 
     def n_free(self, parameters: MixtureParameters) -> int:
         """Number of free parameters."""
-        return self.latent.n_free(parameters.weights) + self.distribution.n_free(parameters.components)
+        return self.latent.n_free(parameters.weights) + self.distribution.n_free(
+            parameters.components
+        )
 
     def scores(self, parameters: MixtureParameters, X: np.ndarray, **outputs: np.ndarray) -> None:
         """Fill ``joint``, ``posterior``, ``log_density`` or ``label`` of a block of rows."""
         log_prior = self.latent.log_prior(parameters.weights)
         if self.distribution.fused_scores(parameters.components, log_prior, X, **outputs):
             return
-        log_density, _ = self.distribution.log_density(parameters.components, self.distribution.features(X))
+        log_density, _ = self.distribution.log_density(
+            parameters.components, self.distribution.features(X)
+        )
         posterior, _, rows = self.latent.posterior(parameters.weights, log_density)
         values = {"posterior": posterior, "log_density": rows, "joint": log_density + log_prior}
         for name, out in outputs.items():

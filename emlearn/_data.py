@@ -1,0 +1,129 @@
+"""Checks of what the user hands in, with errors that say what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn import get_config
+from sklearn.utils.validation import validate_data
+
+__all__ = ["check_data", "check_weights"]
+
+
+def check_data(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
+    """X as float64 or float32, not copied where it is that already, in any memory order.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Learns or checks number and names of features.
+    X : array-like of shape (n_samples, n_features)
+    reset : bool
+        True in ``fit``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        scikit-learn's, with the columns at fault.
+    NotImplementedError
+        With ``array_api_dispatch`` on.
+    """
+    name = type(estimator).__name__
+    if get_config()["array_api_dispatch"]:
+        raise NotImplementedError(
+            f"{name} does not support the array API. Disable 'array_api_dispatch' around this call"
+            " (sklearn.config_context(array_api_dispatch=False)) and pass NumPy arrays."
+        )
+    try:
+        return validate_data(
+            estimator, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=1
+        )
+    except (ValueError, TypeError) as error:
+        advice = _explain(X, error)
+        if advice:
+            raise type(error)(f"{error}\n{advice}") from error
+        raise
+
+
+def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
+    """Sample weights as float64 of shape (n,), or None.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, all are zero, or their number is wrong.
+    """
+    if sample_weight is None:
+        return None
+    n = X.shape[0]
+    if np.ndim(sample_weight) == 0:
+        weights = np.full(n, sample_weight, dtype=np.float64)
+    else:
+        try:
+            weights = np.ascontiguousarray(sample_weight, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"sample_weight must hold numbers: {error}") from error
+    if weights.shape != (n,):
+        raise ValueError(
+            f"sample_weight.shape == {weights.shape}, expected {(n,)}: give one weight for each row of X."
+        )
+    if not np.all(np.isfinite(weights)):
+        row = int(np.flatnonzero(~np.isfinite(weights))[0])
+        raise ValueError(
+            f"sample_weight contains NaN or infinity: {weights[row]} in row {row}. Use 0 to leave a row out."
+        )
+    if np.any(weights < 0):
+        row = int(np.flatnonzero(weights < 0)[0])
+        raise ValueError(
+            f"Negative values in data passed to `sample_weight`: {weights[row]:g} in row {row}."
+            " Use 0 to leave a row out."
+        )
+    if not np.any(weights > 0):
+        raise ValueError("sample_weight: all weights are zero; at least one row must count.")
+    return weights
+
+
+def _explain(X: Any, error: Exception) -> str:
+    """Which columns made scikit-learn's validation fail, and what to do; empty where it is clear already."""
+    message = str(error)
+    try:
+        names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
+        columns = [np.asarray(X[name]) for name in X.columns] if names else list(np.asarray(X).T)
+    except Exception:
+        return ""
+    if not columns or np.ndim(columns[0]) != 1:
+        return ""
+    labels = [repr(name) for name in names] if names else [str(j) for j in range(len(columns))]
+    if "NaN" in message or "infinity" in message:
+        bad = [_count_bad(column) for column in columns]
+        listed = ", ".join(
+            f"{label} ({b} of {len(columns[0])} rows)"
+            for label, b in zip(labels, bad, strict=True)
+            if b
+        )
+        return (
+            f"Found in column {listed}. Drop these rows, or fill the cells in before the fit."
+            if listed
+            else ""
+        )
+    if "convert" in message or "numeric" in message or "string" in message:
+        bad_labels = [label for label, c in zip(labels, columns, strict=True) if not _is_numeric(c)]
+        if bad_labels:
+            return f"Not numbers: column {', '.join(bad_labels)}. Drop them, or encode them as numbers before the fit."
+    return ""
+
+
+def _count_bad(column: np.ndarray) -> int:
+    try:
+        return int(np.sum(~np.isfinite(column.astype(np.float64))))
+    except (TypeError, ValueError):
+        return 0
+
+
+def _is_numeric(column: np.ndarray) -> bool:
+    try:
+        column.astype(np.float64)
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -1,0 +1,111 @@
+"""What is told of a fit while it runs: scikit-learn's callbacks and printed lines."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+from sklearn.callback import CallbackContext
+
+from .em.loop import Result
+
+__all__ = ["FitWatch"]
+
+
+class FitWatch:
+    """What is told of a fit while it runs: scikit-learn's callbacks and printed lines."""
+
+    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any, n_runs: int) -> None:
+        self.estimator = estimator
+        self.max_iter = estimator._setting("max_iter")
+        self.verbose = estimator._setting("verbose")
+        self.interval = estimator._setting("verbose_interval")
+        self.given = {
+            "X": X,
+            "y": y,
+            "metadata": {} if sample_weight is None else {"sample_weight": sample_weight},
+        }
+        self.root = estimator._init_callback_context(max_subtasks=n_runs, sequential_subtasks=False)
+        # hooks need not be thread-safe
+        self.lock = threading.Lock()
+        self.active = bool(getattr(estimator, "_skl_callbacks", ()))
+        self.root.call_on_fit_task_begin(estimator=estimator, **self.given)
+
+    def run(self, number: int) -> RunWatch:
+        return RunWatch(self, number)
+
+    def report(self, number: int, result: Result) -> None:
+        if self.verbose:
+            outcome = "converged" if result.converged else "did not converge"
+            print(
+                f"Initialization {outcome}. lower bound {result.objective:.5f}, {result.n_iter} iterations"
+            )
+
+    def end(self) -> None:
+        self.root.call_on_fit_task_end(
+            estimator=self.estimator, **self.given, reconstruction_attributes=dict
+        )
+
+
+class RunWatch:
+    """One run: a task with a leaf for each iteration."""
+
+    def __init__(self, watch: FitWatch, number: int) -> None:
+        self.watch, self.number = watch, number
+        self.context: CallbackContext | None = None
+        self.iteration: CallbackContext | None = None
+        self.trace: list[float] = []
+        self.clock = time.perf_counter()
+
+    def __enter__(self) -> Any:
+        watch = self.watch
+        if watch.verbose:
+            print(f"Initialization {self.number}")
+        if watch.active:
+            with watch.lock:
+                self.context = watch.root.subcontext(
+                    task_name="restart", task_id=self.number, max_subtasks=watch.max_iter
+                )
+                self.context.call_on_fit_task_begin(estimator=watch.estimator, **watch.given)
+        return self if watch.active or watch.verbose else None
+
+    def __exit__(self, *exception: object) -> None:
+        if self.context is not None:
+            with self.watch.lock:
+                self.context.call_on_fit_task_end(
+                    estimator=self.watch.estimator, **self.watch.given
+                )
+
+    def __call__(self, n_iter: int, objective: float, change: float, parameters: Any) -> bool:
+        watch = self.watch
+        if watch.verbose and n_iter % watch.interval == 0:
+            line = f"  Iteration {n_iter}"
+            if watch.verbose >= 2:
+                now = time.perf_counter()
+                line += f"\t time lapse {now - self.clock:.5f}s\t lower bound {objective:.5f}\t change {change:.5f}"
+                self.clock = now
+            print(line)
+        if self.context is None:
+            return False
+        self.trace.append(objective)
+        with watch.lock:
+            iteration = self.context.subcontext(task_name="iteration")
+            iteration.call_on_fit_task_begin(estimator=watch.estimator, **watch.given)
+            return iteration.call_on_fit_task_end(
+                estimator=watch.estimator,
+                **watch.given,
+                reconstruction_attributes=lambda: self._fitted(n_iter, objective, parameters),
+            )
+
+    def _fitted(self, n_iter: int, objective: float, parameters: Any) -> dict[str, Any]:
+        published = self.watch.estimator.publish(parameters)
+        return {
+            **published,
+            "_published_names": list(published),
+            "converged_": False,
+            "n_iter_": n_iter,
+            "lower_bound_": float(objective),
+            "lower_bounds_": np.array(self.trace),
+        }
