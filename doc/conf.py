@@ -38,6 +38,7 @@ templates_path = ["_templates"]
 default_role = "literal"
 highlight_language = "python"
 python_maximum_signature_line_length = 88
+toc_object_entries_show_parents = "hide"
 
 # Every explicit reference must have a target; scikit-learn's are named, not linked, for a build without network.
 nitpicky = True
@@ -47,7 +48,6 @@ nitpick_ignore = [("py:mod", "sklearn.mixture")]
 
 autodoc_typehints = "none"  # the docstrings name the types
 autodoc_member_order = "bysource"
-autodoc_default_options = {"show-inheritance": False}
 numpydoc_show_class_members = False  # the template of a class lists them
 numpydoc_class_members_toctree = False
 
@@ -70,6 +70,7 @@ def own_members(module: str, name: str, kind: str) -> list[str]:
 
 
 autosummary_context = {"own_members": own_members}
+suppress_warnings = ["config.cache"]  # a function is not cached: nothing to lose
 
 # ----------------------------------------------------------------- doctest
 
@@ -87,15 +88,14 @@ html_copy_source = False
 html_theme_options = {
     "logo": {"text": "emlearn"},
     "navbar_align": "left",
-    "navbar_end": ["theme-switcher"],
+    "navbar_persistent": [],
+    "navbar_end": ["search-button", "theme-switcher"],
     "header_links_before_dropdown": 8,
     "navigation_with_keys": False,
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
-    "pygments_light_style": "a11y-high-contrast-light",
-    "pygments_dark_style": "a11y-high-contrast-dark",
 }
 # Only the reference has pages below it.
 html_sidebars = {page.stem: [] for page in HERE.glob("*.rst") if page.stem != "api"}

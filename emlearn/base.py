@@ -119,7 +119,7 @@ class EMMixin(CallbackSupportMixin):
         E-steps of the best run, the final one included.
     lower_bound_ : float
         Mean log-likelihood of a row under the fitted parameters.
-    lower_bounds_ : ndarray of shape (n_iter_,)
+    lower_bounds_ : ndarray of shape (``n_iter_``,)
         The same after each M-step.
     restart_lower_bounds_ : ndarray of shape (n_runs,)
         ``lower_bound_`` of each start; nan for one that was singular.

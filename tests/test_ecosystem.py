@@ -597,7 +597,7 @@ def on_a_terminal(code, folder):
     return written.decode(), process.wait()
 
 
-@pytest.mark.parametrize("n, n_jobs", [(500, 1), (500, 2), (40_000, 2)])
+@pytest.mark.parametrize("n, n_jobs", [(500, 1), (40_000, 2)])
 def test_progress_bar_on_a_terminal(n, n_jobs, tmp_path):
     written, status = on_a_terminal(PROGRESS.format(n=n, n_jobs=n_jobs), tmp_path)
     assert status == 0, written
@@ -681,3 +681,27 @@ def test_a_sample_is_sorted_and_of_the_mixture():
     np.testing.assert_allclose(refit.weights_, mixture.weights_, atol=0.02)
     np.testing.assert_allclose(refit.means_, mixture.means_, atol=0.1)
     np.testing.assert_allclose(refit.covariances_, mixture.covariances_, atol=0.2)
+
+
+# ----------------------------------------------------------------- warnings
+
+
+def half_singular(X, n_components, random_state):
+    """Labels that are sound, or leave one row to a component."""
+    alone = np.arange(len(X)) == 0
+    return np.where(random_state.uniform() < 0.5, alone, X[:, 0] > 3).astype(int)
+
+
+@pytest.mark.parametrize(
+    "settings, data, message",
+    [
+        ({"max_iter": 1}, X, "did not converge"),
+        ({"init_params": "random_from_data"}, np.ones((20, 2)), "have collapsed"),
+        ({"init_params": [0] * len(X)}, X, "are empty"),
+        ({"reg_covar": 0, "init_params": half_singular, "n_init": 8}, X, "starts .* were dropped"),
+    ],
+)
+def test_warnings_point_to_the_line_that_called_fit(settings, data, message):
+    with pytest.warns(match=message) as caught:
+        GaussianMixture(2, random_state=0, **settings).fit(data)
+    assert {warning.filename for warning in caught} == {__file__}

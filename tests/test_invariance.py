@@ -185,7 +185,9 @@ def test_the_same_call_gives_the_same_bits(covariance_type, X):
 @pytest.mark.parametrize("covariance_type", TYPES)
 @pytest.mark.parametrize("init", ["given", *INITS])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_another_block_size_changes_rounding_only(weighted, init, covariance_type, X, sample_weight):
+def test_another_block_size_changes_rounding_only(
+    weighted, init, covariance_type, X, sample_weight
+):
     X, weights = X[:10_000], sample_weight[:10_000] if weighted else None
     settings = given(covariance_type) if init == "given" else {"init_params": init}
     settings |= {"covariance_type": covariance_type, "n_jobs": 2}
@@ -309,9 +311,7 @@ def test_float32_is_the_float64_fit_of_the_same_values(init, covariance_type, X)
 
 @pytest.mark.parametrize("covariance_type", TYPES)
 @pytest.mark.parametrize("accelerate", [None, "squarem"])
-def test_the_order_of_the_rows_changes_rounding_only(
-    accelerate, covariance_type, X, sample_weight
-):
+def test_the_order_of_the_rows_changes_rounding_only(accelerate, covariance_type, X, sample_weight):
     order = np.random.RandomState(3).permutation(N)
     settings = {"covariance_type": covariance_type, "accelerate": accelerate, "max_iter": 6}
     settings |= given(covariance_type)

@@ -85,11 +85,6 @@ kinds = st.sampled_from(KINDS)
 laws = settings(max_examples=60, deadline=None, derandomize=True)
 
 
-def positive(statistic):
-    """A statistic whose components all have plenty of weight."""
-    return statistic
-
-
 # ------------------------------------------------------------------------ data
 
 
@@ -110,7 +105,9 @@ def test_moments_are_their_definition(seed, form, n, d, K, scale, offset):
     largest = max(np.abs(X).max(), scale)
     np.testing.assert_allclose(moments.weight, expected.weight, rtol=1e-13)
     present = expected.weight > 0
-    np.testing.assert_allclose(moments.mean[present], expected.mean[present], atol=1e-15 * largest * 4)
+    np.testing.assert_allclose(
+        moments.mean[present], expected.mean[present], atol=1e-15 * largest * 4
+    )
     total = expected.weight.sum()
     np.testing.assert_allclose(
         moments.scatter, expected.scatter, rtol=1e-9, atol=1e-12 * max(total, 1e-300) * scale**2
@@ -120,7 +117,9 @@ def test_moments_are_their_definition(seed, form, n, d, K, scale, offset):
         assert np.all(moments.scatter >= 0)
     else:
         scatter = np.asarray(moments.scatter)
-        np.testing.assert_allclose(scatter, np.swapaxes(scatter, -1, -2), rtol=1e-9, atol=1e-12 * scale**2 * total)
+        np.testing.assert_allclose(
+            scatter, np.swapaxes(scatter, -1, -2), rtol=1e-9, atol=1e-12 * scale**2 * total
+        )
 
 
 @laws
@@ -300,7 +299,8 @@ def test_combinations_are_affine_or_refused(kind, seed, c):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    "coefficients", [[0.5, 0.6], [1.0, 1.0], [0.0, 0.0], [-1.0, 1.0], [np.nan, 1.0], [np.inf, -np.inf]]
+    "coefficients",
+    [[0.5, 0.6], [1.0, 1.0], [0.0, 0.0], [-1.0, 1.0], [np.nan, 1.0], [np.inf, -np.inf]],
 )
 def test_coefficients_sum_to_one(kind, coefficients):
     with pytest.raises(ValueError, match="sum to 1") as caught:
@@ -351,7 +351,9 @@ def test_moments_that_leave_their_domain_are_refused(form):
 
 
 @laws
-@given(seed=seeds, form=st.sampled_from(FORMS), c=st.floats(-4, 4), offset=st.sampled_from([0.0, 1e8]))
+@given(
+    seed=seeds, form=st.sampled_from(FORMS), c=st.floats(-4, 4), offset=st.sampled_from([0.0, 1e8])
+)
 def test_combinations_of_moments_do_not_depend_on_the_origin(seed, form, c, offset):
     rng = np.random.RandomState(seed)
     X, Y = np.round(rng.randn(2, 15, 2), 3)
@@ -389,7 +391,9 @@ def test_norms_of_differences(kind, seed):
     assert first.keys() == second.keys() == reference_b.keys() == reference_c.keys()
     old, new = a.coordinates(b), b.coordinates(b)
     for name, value in first.items():
-        assert value == pytest.approx(float(np.linalg.norm(new[name] - old[name])), rel=1e-9, abs=1e-12)
+        assert value == pytest.approx(
+            float(np.linalg.norm(new[name] - old[name])), rel=1e-9, abs=1e-12
+        )
         assert value > 0
     path = [s.coordinates(c) for s in (a, b, c)]
     for name, value in second.items():

@@ -145,7 +145,10 @@ def test_tight_clusters_far_apart_each_have_their_own_variance(init, direction, 
         np.ones(d) if direction == "all features" else np.eye(d)[0]
     )
     mixture, caught = fit(
-        X, n_components=2, covariance_type=covariance_type, init_params=y if init == "labels" else init
+        X,
+        n_components=2,
+        covariance_type=covariance_type,
+        init_params=y if init == "labels" else init,
     )
     if covariance_type == "tied" and init in ("k-means++", "random_from_data"):
         # begins at the total scatter, which is an optimum: the fit must be sound, not tight
@@ -156,7 +159,9 @@ def test_tight_clusters_far_apart_each_have_their_own_variance(init, direction, 
     own = np.array([exact_covariance(X[y == 0]), exact_covariance(X[y == 1])])
     expected = constrain(own, np.array([0.5, 0.5]), covariance_type) + 1e-6 * np.eye(d)
     np.testing.assert_allclose(dense(mixture)[order], expected, rtol=1e-6, atol=1e-6)
-    np.testing.assert_array_equal(np.argsort(order)[mixture.predict(X)], np.argsort(order)[order[y]])
+    np.testing.assert_array_equal(
+        np.argsort(order)[mixture.predict(X)], np.argsort(order)[order[y]]
+    )
     assert mixture.converged_
     assert not caught, [str(w.message) for w in caught]
     assert_usable(mixture, X)
@@ -170,7 +175,13 @@ def test_parameters_scale_along_with_the_data(init, scale, covariance_type):
     if init in ("k-means++", "random_from_data") and covariance_type != "tied":
         # one row has no variance: without a floor there is nothing to begin with, at any scale
         with pytest.raises(ValueError, match="ill-defined empirical covariance"):
-            fit(X * scale, n_components=3, covariance_type=covariance_type, init_params=init, reg_covar=0)
+            fit(
+                X * scale,
+                n_components=3,
+                covariance_type=covariance_type,
+                init_params=init,
+                reg_covar=0,
+            )
         return
     settings = {
         "n_components": 3,
@@ -184,8 +195,12 @@ def test_parameters_scale_along_with_the_data(init, scale, covariance_type):
     assert other.n_iter_ == one.n_iter_
     np.testing.assert_allclose(other.weights_, one.weights_, rtol=1e-7)
     np.testing.assert_allclose(other.means_ / scale, one.means_, rtol=1e-7, atol=1e-7)
-    np.testing.assert_allclose(other.covariances_ / scale**2, one.covariances_, rtol=1e-7, atol=1e-7)
-    np.testing.assert_allclose(other.lower_bound_, one.lower_bound_ - 3 * math.log(scale), rtol=1e-8)
+    np.testing.assert_allclose(
+        other.covariances_ / scale**2, one.covariances_, rtol=1e-7, atol=1e-7
+    )
+    np.testing.assert_allclose(
+        other.lower_bound_, one.lower_bound_ - 3 * math.log(scale), rtol=1e-8
+    )
 
 
 # -------------------------------------------------------- degenerate but finite
@@ -266,7 +281,9 @@ def test_rank_deficient_data_leave_a_finite_fit(data, dtype, init, covariance_ty
         X.astype(np.float64), n_components=2, covariance_type=covariance_type, init_params=init
     )
     largest = np.abs(exact.covariances_).max()
-    np.testing.assert_allclose(mixture.covariances_, exact.covariances_, rtol=1e-3, atol=1e-3 * largest)
+    np.testing.assert_allclose(
+        mixture.covariances_, exact.covariances_, rtol=1e-3, atol=1e-3 * largest
+    )
 
 
 @pytest.mark.parametrize("covariance_type", TYPES)
@@ -299,7 +316,12 @@ def test_an_empty_component_keeps_its_parameters_and_the_others_fit_without_it(c
     }[covariance_type]
     given = {"covariance_type": covariance_type, "tol": 1e-10}
     three, caught = fit(
-        X, n_components=3, weights_init=[0.4, 0.4, 0.2], means_init=far, precisions_init=precisions, **given
+        X,
+        n_components=3,
+        weights_init=[0.4, 0.4, 0.2],
+        means_init=far,
+        precisions_init=precisions,
+        **given,
     )
     assert three.weights_[2] == 0
     np.testing.assert_array_equal(three.means_[2], far[2])
@@ -419,7 +441,9 @@ def test_a_run_that_turns_singular_stops_at_its_last_sound_parameters(accelerate
 
 def test_a_run_that_turned_singular_is_used_only_if_no_other_ended_well():
     rng = np.random.RandomState(0)
-    X = np.r_[np.full((20, 1), 30.0), rng.randn(60, 1), rng.randn(60, 1) - 200, rng.randn(60, 1) - 206]
+    X = np.r_[
+        np.full((20, 1), 30.0), rng.randn(60, 1), rng.randn(60, 1) - 200, rng.randn(60, 1) - 206
+    ]
     parts = np.repeat([0, 1, 2, 3], [20, 60, 60, 60])
     sound = np.array([0, 0, 1, 2])[parts]
     doomed = np.array([0, 1, 2, 2])[parts]
@@ -566,7 +590,9 @@ def test_attributes_set_by_hand_predict_as_in_scikit_learn(covariance_type):
             models.append(model)
         ours, theirs = models
         np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
-        np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            ours.predict_proba(X), theirs.predict_proba(X), rtol=1e-9, atol=1e-12
+        )
         np.testing.assert_allclose(ours.score_samples(X), theirs.score_samples(X), rtol=1e-9)
         np.testing.assert_allclose(ours.bic(X), theirs.bic(X), rtol=1e-9)
         np.testing.assert_allclose(ours.sample(20)[0], theirs.sample(20)[0], rtol=1e-9)
@@ -600,10 +626,14 @@ def exact_log_density(x, weights, means, covariances):
     terms = []
     for weight, mean, covariance in zip(weights, means, covariances, strict=True):
         delta = [Fraction(float(a)) - Fraction(float(b)) for a, b in zip(x, mean, strict=True)]
-        symmetric = (np.asarray(covariance, dtype=float) + np.asarray(covariance, dtype=float).T) / 2
+        symmetric = (
+            np.asarray(covariance, dtype=float) + np.asarray(covariance, dtype=float).T
+        ) / 2
         determinant, form = determinant_and_form(symmetric, delta)
         log_det = math.log(determinant.numerator) - math.log(determinant.denominator)
-        terms.append(math.log(weight) - 0.5 * (len(x) * math.log(2 * math.pi) + log_det + float(form)))
+        terms.append(
+            math.log(weight) - 0.5 * (len(x) * math.log(2 * math.pi) + log_det + float(form))
+        )
     return logsumexp(terms)
 
 
@@ -649,7 +679,9 @@ def test_a_fit_to_data_of_condition_1e9_has_exact_log_densities(seed, covariance
     condition = np.linalg.cond(dense(mixture))
     assert np.all((condition > 1e8) & (condition < 1e10))
     rows = X[:12]
-    expected = [exact_log_density(x, mixture.weights_, mixture.means_, dense(mixture)) for x in rows]
+    expected = [
+        exact_log_density(x, mixture.weights_, mixture.means_, dense(mixture)) for x in rows
+    ]
     np.testing.assert_allclose(mixture.score_samples(rows), expected, rtol=1e-6)
 
 
@@ -739,7 +771,11 @@ def test_a_bad_parameter_is_named_with_what_was_found(parameter, value, words):
         (with_cell(-np.inf), ValueError, ["infinity", "column 1"]),
         (with_cell(np.nan), ValueError, ["NaN", "column 1", "1 of 30", "Drop"]),
         (with_cell(np.inf, dtype=np.float32), ValueError, ["infinity", "column 1"]),
-        (with_cell("high", dtype=object), (ValueError, TypeError), ["'high'", "column 1", "encode"]),
+        (
+            with_cell("high", dtype=object),
+            (ValueError, TypeError),
+            ["'high'", "column 1", "encode"],
+        ),
         (X_GOOD.astype(str) + "x", (ValueError, TypeError), ["column 0, 1", "encode"]),
         (X_GOOD + 1j, ValueError, ["omplex", "column 0, 1", "real"]),
         (np.empty((0, 2)), ValueError, ["0 sample", "(0, 2)", "minimum"]),
@@ -782,7 +818,9 @@ def test_other_features_than_those_of_the_fit_are_refused(method):
     assert "order" in text
     text = message(ValueError, lambda: getattr(mixture, method)(with_cell(np.nan)))
     assert "column 1" in text
-    by_hand = GaussianMixture.from_parameters([1.0], [[0.0, 0.0]], [[1.0, 1.0]], covariance_type="diag")
+    by_hand = GaussianMixture.from_parameters(
+        [1.0], [[0.0, 0.0]], [[1.0, 1.0]], covariance_type="diag"
+    )
     text = message(ValueError, lambda: getattr(by_hand, method)(np.c_[X_GOOD, X_GOOD]))
     assert "4 features" in text and "2 features" in text
 
@@ -831,10 +869,22 @@ def test_bad_weights_are_named_with_what_was_found(weights, words, method):
         ({"covariances": [np.full((2, 2), np.nan)] * 2}, ["covariances", "NaN"]),
         ({"covariances": [np.diag([np.inf, 1.0])] * 2}, ["covariances", "infinity"]),
         ({"covariances": [[["a", "b"]] * 2] * 2}, ["covariances"]),
-        ({"covariance_type": "tied", "covariances": np.zeros((2, 2))}, ["tied covariance", "positive"]),
-        ({"covariance_type": "diag", "covariances": [[1.0, 0.0]] * 2}, ["diag covariance", "positive"]),
-        ({"covariance_type": "diag", "covariances": [[1.0, np.inf]] * 2}, ["covariances", "infinity"]),
-        ({"covariance_type": "spherical", "covariances": [1.0, -1.0]}, ["spherical covariance", "[1]"]),
+        (
+            {"covariance_type": "tied", "covariances": np.zeros((2, 2))},
+            ["tied covariance", "positive"],
+        ),
+        (
+            {"covariance_type": "diag", "covariances": [[1.0, 0.0]] * 2},
+            ["diag covariance", "positive"],
+        ),
+        (
+            {"covariance_type": "diag", "covariances": [[1.0, np.inf]] * 2},
+            ["covariances", "infinity"],
+        ),
+        (
+            {"covariance_type": "spherical", "covariances": [1.0, -1.0]},
+            ["spherical covariance", "[1]"],
+        ),
         ({"covariance_type": "spherical", "covariances": [1.0, np.nan]}, ["covariances", "NaN"]),
         ({"tolerance": 1.0}, ["tolerance"]),
         ({"n_components": 3}, ["n_components"]),
@@ -842,9 +892,15 @@ def test_bad_weights_are_named_with_what_was_found(weights, words, method):
     ],
 )
 def test_from_parameters_refuses_what_is_no_mixture(changes, words):
-    good = {"weights": [0.5, 0.5], "means": [[0.0, 0.0], [1.0, 1.0]], "covariances": [np.eye(2)] * 2}
+    good = {
+        "weights": [0.5, 0.5],
+        "means": [[0.0, 0.0], [1.0, 1.0]],
+        "covariances": [np.eye(2)] * 2,
+    }
     GaussianMixture.from_parameters(**good)
-    text = message((ValueError, TypeError), lambda: GaussianMixture.from_parameters(**good | changes))
+    text = message(
+        (ValueError, TypeError), lambda: GaussianMixture.from_parameters(**good | changes)
+    )
     for word in words:
         assert word in text, f"{word!r} is not in: {text}"
 

@@ -102,7 +102,9 @@ def test_integer_weights_are_repeated_rows(reg_covar, accelerate, kind, covarian
         "max_iter": 200 if accelerate is None else 12,
     }
     everything = np.arange(len(X))
-    weighted = fit(X, weights, **start(kind, X, labels, covariance_type, everything), **given_settings)
+    weighted = fit(
+        X, weights, **start(kind, X, labels, covariance_type, everything), **given_settings
+    )
     repeated = fit(X[rows], **start(kind, X, labels, covariance_type, rows), **given_settings)
     assert_same_model(weighted, repeated)
     assert_same_scores(weighted, X, weights, repeated, X[rows])
@@ -123,7 +125,9 @@ def test_rows_of_weight_zero_are_not_there(far, kind, covariance_type):
     reference = start(kind, X[rows], labels[rows], covariance_type, np.arange(len(rows)))
     everything = dict(reference)
     if "init_params" in reference and not callable(reference["init_params"]):
-        everything["init_params"] = np.zeros((len(X), *reference["init_params"].shape[1:]), dtype=int)
+        everything["init_params"] = np.zeros(
+            (len(X), *reference["init_params"].shape[1:]), dtype=int
+        )
         everything["init_params"] = everything["init_params"].astype(reference["init_params"].dtype)
         everything["init_params"][rows] = reference["init_params"]
     elif "init_params" in reference:
@@ -247,7 +251,9 @@ def test_weights_of_one_are_no_weights_to_the_bit(dtype, kind, covariance_type):
     for ones in (np.ones(len(X)), np.ones(len(X), dtype=int), [1.0] * len(X), 1.0):
         weighted = fit(X, ones, **settings)
         for name in (*FITTED, "lower_bounds_"):
-            np.testing.assert_array_equal(getattr(weighted, name), getattr(plain, name), err_msg=name)
+            np.testing.assert_array_equal(
+                getattr(weighted, name), getattr(plain, name), err_msg=name
+            )
         for method in ("score", "bic", "aic", "icl"):
             value = getattr(weighted, method)(X, sample_weight=ones)
             assert value == pytest.approx(getattr(plain, method)(X), rel=1e-14)
@@ -379,7 +385,9 @@ def test_any_integer_weights_are_repeated_rows(covariance_type, kind, counts, se
     counts[:9] += 1  # every component keeps a few rows
     rows = np.repeat(np.arange(len(X)), counts)
     common = {"covariance_type": covariance_type, "max_iter": 5, "reg_covar": 1e-3}
-    weighted = fit(X, counts, **start(kind, X, labels, covariance_type, np.arange(len(X))), **common)
+    weighted = fit(
+        X, counts, **start(kind, X, labels, covariance_type, np.arange(len(X))), **common
+    )
     repeated = fit(X[rows], **start(kind, X, labels, covariance_type, rows), **common)
     assert_same_model(weighted, repeated)
     assert_same_scores(weighted, X, counts, repeated, X[rows])

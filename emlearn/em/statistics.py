@@ -46,7 +46,7 @@ class Statistics(ABC):
 
     @abstractmethod
     def from_coordinates(self, coordinates: Mapping[str, np.ndarray]) -> Self:
-        """Statistics with these coordinates about ``self``; :class:`DomainError` if there are none."""
+        """Statistics with these coordinates about ``self``; :class:`~emlearn.exceptions.DomainError` if there are none."""
 
 
 def _factor(value: float) -> float:
@@ -288,7 +288,7 @@ def combine(coefficients: Sequence[float], statistics: Sequence[Statistics]) -> 
     Examples
     --------
     >>> from emlearn.em import Sums, combine
-    >>> combine([-1.0, 2.0], [Sums({"heads": 3.0}), Sums({"heads": 4.0})])["heads"]
+    >>> float(combine([-1.0, 2.0], [Sums({"heads": 3.0}), Sums({"heads": 4.0})])["heads"])
     5.0
     """
     total = float(sum(coefficients))

@@ -73,7 +73,7 @@ class GaussianMixture(BaseMixture):
         Its E-steps, the final one included.
     lower_bound_ : float
         Mean log-likelihood of a row: ``score(X)``.
-    lower_bounds_ : ndarray of shape (n_iter_,)
+    lower_bounds_ : ndarray of shape (``n_iter_``,)
         The same after each M-step.
     restart_lower_bounds_ : ndarray of shape (n_init,)
         ``lower_bound_`` of each start, nan for one that was singular; a single
@@ -86,7 +86,7 @@ class GaussianMixture(BaseMixture):
     stop_reason_ : str
         Begins with "converged", "max_iter", "callback" or "singular".
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (``n_features_in_``,)
 
     See Also
     --------
@@ -105,10 +105,10 @@ class GaussianMixture(BaseMixture):
     >>> X = load_faithful().data
     >>> mixture = GaussianMixture(n_components=2, random_state=0).fit(X)
     >>> mixture.means_.round(1)
-    array([[ 4.3, 80. ],
-           [ 2. , 54.5]])
+    array([[ 2. , 54.5],
+           [ 4.3, 80. ]])
     >>> mixture.predict([[4.5, 78.0], [2.1, 50.0]])
-    array([0, 1])
+    array([1, 0])
     """
 
     _parameter_constraints: dict = {
