@@ -1,5 +1,7 @@
 """The algebra of statistics: merge, weigh, combine, measure."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -138,7 +140,7 @@ def test_how_data_are_split_changes_nothing(seed, form, n, cuts, offset):
     edges = sorted({0, n, *(cut for cut in cuts if cut < n)})
     parts = [
         Moments.from_data(X[a:b] + offset, weights[a:b], form)
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        for a, b in itertools.pairwise(edges)
     ]
     merged = parts[0]
     for part in parts[1:]:
