@@ -268,8 +268,8 @@ class EMMixin(CallbackSupportMixin):
         return self
 
     def _n_threads(self, X: np.ndarray) -> int:
-        n_threads = effective_threads(self._setting("n_jobs"))
-        return n_threads if len(self._blocks(X)) > 1 else 1
+        n_jobs = self._setting("n_jobs")
+        return effective_threads(n_jobs) if n_jobs == 0 or len(self._blocks(X)) > 1 else 1
 
     def _blocks(self, X: np.ndarray) -> list[slice]:
         return row_blocks(X.shape[0], X.shape[1], self.row_cost(X.shape[1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -20,6 +20,9 @@ class Distribution(BaseEstimator, ABC):
     dataclass of arrays with a leading component axis, handed in and out. Data
     of a block go in, values come out.
     """
+
+    #: whether densities are computed with BLAS, whose results depend on its number of threads
+    uses_blas: ClassVar[bool] = True
 
     def bind(self, X: np.ndarray) -> Self:
         """The distribution for these data: once a fit, for what needs all of X."""

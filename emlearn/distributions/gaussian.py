@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._kernels import COMPILED
 from .._kernels import gaussian as kernel
 from .._kernels import gaussian_twin as twin
 from ..em.statistics import Moments
@@ -63,6 +64,8 @@ class Gaussian(Distribution):
     array([[1.   ],
            [7.333]])
     """
+
+    uses_blas = not COMPILED["gaussian"]
 
     def __init__(self, covariance_type: str = "full", reg_covar: float = 0.0) -> None:
         self.covariance_type = covariance_type

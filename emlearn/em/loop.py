@@ -82,6 +82,7 @@ class Result:
 
     @property
     def converged(self) -> bool:
+        """Whether the objective came to rest."""
         return self.reason is StopReason.CONVERGED
 
 

@@ -43,6 +43,7 @@ class Squarem:
         self._history: list[Statistics] = []
 
     def propose(self, statistics: Statistics, rise: float) -> Statistics | None:
+        """Extrapolated statistics, or None where there is nothing to gain."""
         self._begun = self._begun or rise < self.begin
         self._history = [*self._history[-2:], statistics]
         if not self._begun or len(self._history) < 3:
@@ -58,6 +59,7 @@ class Squarem:
         return None
 
     def judge(self, accepted: bool, path: list[Statistics]) -> None:
+        """Go on from here, whatever became of the proposal."""
         self._history = list(path)
 
     def _step(self) -> float:

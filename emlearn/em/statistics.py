@@ -46,7 +46,10 @@ class Statistics(ABC):
 
     @abstractmethod
     def from_coordinates(self, coordinates: Mapping[str, np.ndarray]) -> Self:
-        """Statistics with these coordinates about ``self``; :class:`~emlearn.exceptions.DomainError` if there are none."""
+        """Statistics with these coordinates about ``self``.
+
+        :class:`~emlearn.exceptions.DomainError` if there are none.
+        """
 
 
 def _factor(value: float) -> float:

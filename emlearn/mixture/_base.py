@@ -6,6 +6,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import nullcontext
 from numbers import Integral
 from typing import Any
 
@@ -157,37 +158,45 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
     # -------------------------------------------------------------- scoring
 
     def _scores(self, X: Any, **wanted: tuple[tuple[int, ...], Any]) -> dict[str, np.ndarray]:
-        """The outputs of the model's ``scores``, by name, with their trailing shape and type."""
+        """Outputs of the model's ``scores`` by name: trailing shape, and type (None: that of X)."""
         check_is_fitted(self)
         X = self._check_data(X, reset=False)
-        parameters = self._recall_for(X)
-        return self._fill_scores(X, parameters, wanted)
-
-    def _fill_scores(
-        self,
-        X: np.ndarray,
-        parameters: MixtureParameters,
-        wanted: dict[str, tuple[tuple[int, ...], Any]],
-    ) -> dict[str, np.ndarray]:
-        model = self._em_model(X)
+        parameters, model = self._recall_for(X), self._em_model(X)
         outputs = {
-            name: np.empty((len(X), *tail), dtype=dtype) for name, (tail, dtype) in wanted.items()
+            name: np.empty((len(X), *tail), dtype=dtype or X.dtype)
+            for name, (tail, dtype) in wanted.items()
         }
 
         def fill(rows: slice) -> None:
             views = {name: out[rows] for name, out in outputs.items()}
-            # the kernel writes float64
+            # a kernel writes float64
             direct = {
-                n: v if v.dtype != np.float32 else np.empty(v.shape) for n, v in views.items()
+                name: np.empty(view.shape) if view.dtype == np.float32 else view
+                for name, view in views.items()
             }
             model.scores(parameters, X[rows], **direct)
             for name, view in views.items():
                 if direct[name] is not view:
                     view[...] = direct[name]
 
-        with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
-            map_reduce(fill, self._blocks(X), lambda a, b: None, workers)
+        self._each_block(X, model, fill, lambda a, b: None)
         return outputs
+
+    def _each_block(
+        self,
+        X: np.ndarray,
+        model: MixtureModel,
+        function: Callable[[slice], Any],
+        merge: Callable[[Any, Any], Any],
+    ) -> Any:
+        """Map a function of rows over the blocks, in threads where there are several."""
+        blocks = self._blocks(X)
+        limit = single_threaded_blas() if model.uses_blas else nullcontext()
+        if len(blocks) == 1:
+            with limit:
+                return function(blocks[0])
+        with limit, Workers(self._n_threads(X)) as workers:
+            return map_reduce(function, blocks, merge, workers)
 
     def _recall_for(self, X: np.ndarray) -> MixtureParameters:
         parameters = self.recall()
@@ -201,9 +210,6 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
     @abstractmethod
     def _n_model_features(self, parameters: MixtureParameters) -> int:
         """Number of features of the parameters."""
-
-    def _float(self, X: Any) -> type:
-        return np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable component of each row.
@@ -230,7 +236,7 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
         ndarray of shape (n_samples, n_components)
         """
         check_is_fitted(self)
-        return self._scores(X, posterior=((len(self.weights_),), self._float(X)))["posterior"]
+        return self._scores(X, posterior=((len(self.weights_),), None))["posterior"]
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Log-density of each row.
@@ -243,7 +249,7 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
         -------
         ndarray of shape (n_samples,)
         """
-        return self._scores(X, log_density=((), self._float(X)))["log_density"]
+        return self._scores(X, log_density=((), None))["log_density"]
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
         """``fit(X).predict(X)``.
@@ -289,8 +295,7 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
                 return float(values.sum())
             return float(np.where(weights[rows] > 0, values, 0.0) @ weights[rows])
 
-        with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
-            value = map_reduce(total, self._blocks(X), float.__add__, workers)
+        value = self._each_block(X, model, total, float.__add__)
         n = float(X.shape[0] if weights is None else weights.sum())
         return X, n, value / n
 
@@ -361,8 +366,7 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
             top = np.log(posterior.max(axis=1))
             return float(top.sum() if weights is None else top @ weights[rows])
 
-        with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
-            total = map_reduce(certainty, self._blocks(X), float.__add__, workers)
+        total = self._each_block(X, model, certainty, float.__add__)
         return -2 * mean * n + self._n_parameters() * math.log(n) - 2 * total
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[np.ndarray, np.ndarray]:

@@ -44,6 +44,11 @@ class MixtureModel:
         self.distribution = distribution
         self.initial_parameters = start
 
+    @property
+    def uses_blas(self) -> bool:
+        """True where scores depend on how many threads BLAS takes."""
+        return self.distribution.uses_blas
+
     def e_step(
         self, parameters: MixtureParameters, X: np.ndarray, sample_weight: np.ndarray | None
     ) -> tuple[Statistics, float]:
