@@ -2,11 +2,12 @@
 
 import copy
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from emlearn.em import block_rows, row_blocks
 from emlearn.mixture import GaussianMixture
@@ -159,9 +160,20 @@ def test_threads_change_no_bit_where_blas_does_the_m_step():
             assert_same_bits(fit(X, n_components=3, n_jobs=n_jobs), one)
 
 
-def test_the_blas_limit_is_put_back(X):
-    from threadpoolctl import threadpool_info
+def test_fits_in_threads_of_the_user_do_not_disturb_each_other(X):
+    runs = [
+        {"covariance_type": covariance_type, "n_jobs": n_jobs, "init_params": init}
+        for covariance_type, init in zip(TYPES, INITS, strict=True)
+        for n_jobs in (1, 2)
+    ]
+    alone = [fit(X, **run) for run in runs]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda run: fit(X, **run), runs))
+    for a, b in zip(together, alone, strict=True):
+        assert_same_bits(a, b)
 
+
+def test_the_blas_limit_is_put_back(X):
     def limits():
         return [(library["filepath"], library["num_threads"]) for library in threadpool_info()]
 

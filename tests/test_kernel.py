@@ -194,6 +194,30 @@ def test_a_row_does_not_depend_on_its_place(density):
             assert values.tobytes() == whole[name][start : start + size].tobytes(), name
 
 
+@pytest.mark.parametrize("density", DENSITIES, ids=NAMES.get)
+def test_shapes_that_do_not_fit_are_refused(density):
+    """Nothing is read beyond an array's end."""
+    X, (constants, means, factors) = problem(50, 3, 4, density)
+    good = {"X": X, "weights": np.ones(50), "constants": constants, "means": means, "factors": factors}
+    wrong = [
+        {"X": X[:, :2]},
+        {"X": np.c_[X, X]},
+        {"weights": np.ones(49)},
+        {"constants": constants[:3]},
+        {"means": means[:3].copy()},
+        {"means": np.c_[means, means]},
+        {"factors": factors[:-1]},
+    ]
+    for change in wrong:
+        a = good | change
+        model = (a["constants"], a["means"], a["factors"])
+        with pytest.raises(ValueError):
+            kernel.e_step(a["X"], a["weights"], density, DIAG, *model)
+        if "weights" not in change:
+            with pytest.raises(ValueError):
+                kernel.scores(a["X"], density, *model, log_density=np.empty(50))
+
+
 # --------------------------------------------------------------------- numbers
 
 
@@ -225,12 +249,16 @@ def reduced(scatter, form):
 
 @pytest.mark.parametrize("density", DENSITIES, ids=NAMES.get)
 @pytest.mark.parametrize("form", FORMS, ids=NAMES.get)
-@pytest.mark.parametrize("distance", [1.0, 1e2, 1e4, 1e6, 1e8])
-def test_a_reference_far_away_loses_no_digits(distance, form, density):
+@pytest.mark.parametrize("distance", [1.0, 1e2, 1e4, 1e6, 1e8, 1e12, 1e16])
+@pytest.mark.parametrize("who", ["rows", "means"])
+def test_a_reference_far_away_loses_no_digits(who, distance, form, density):
     """The current means are far from the rows: sums about them must not be where moments come from."""
-    rng = np.random.RandomState(0)
     X, (constants, means, factors) = problem(300, 3, 2, density, spread=0.5)
-    X = X + rng.choice([-1.0, 1.0], size=3) * distance
+    away = np.array([1.0, -1.0, 1.0]) * distance
+    if who == "means":
+        means = means + away
+    elif distance <= 1e8:  # beyond, rows near each other are one number
+        X = X + away
     factors = factors / max(distance, 1.0)  # wide enough to reach them
     model = (constants, means, factors)
     posterior = responsibilities(X, density, model)

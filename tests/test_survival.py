@@ -36,12 +36,14 @@ def assert_usable(mixture, X):
     assert math.isfinite(mixture.lower_bound_)
     assert np.isfinite(mixture.lower_bounds_).all()
     assert np.isfinite(mixture.score_samples(X)).all()
-    posterior = mixture.predict_proba(X)
-    np.testing.assert_allclose(posterior.sum(axis=1), 1, rtol=1e-5)
-    assert np.all(posterior >= 0)
-    np.testing.assert_array_equal(mixture.predict(X), posterior.argmax(axis=1))
-    assert np.isfinite([mixture.score(X), mixture.bic(X), mixture.aic(X), mixture.icl(X)]).all()
-    assert np.isfinite(mixture.sample(5)[0]).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        posterior = mixture.predict_proba(X)
+        np.testing.assert_allclose(posterior.sum(axis=1), 1, rtol=1e-5)
+        assert np.all(posterior >= 0)
+        np.testing.assert_array_equal(mixture.predict(X), posterior.argmax(axis=1))
+        assert np.isfinite([mixture.score(X), mixture.bic(X), mixture.aic(X), mixture.icl(X)]).all()
+        assert np.isfinite(mixture.sample(5)[0]).all()
 
 
 def dense(mixture):
@@ -465,6 +467,17 @@ def test_a_run_that_turned_singular_is_used_only_if_no_other_ended_well():
     assert len(caught) == 1
 
 
+def test_a_warning_points_at_the_call_of_fit():
+    X, y = blobs()
+    _, slow = fit(X, n_components=3, max_iter=1, init_params="random")
+    _, collapsed = fit(np.zeros((20, 2)), n_components=3)
+    dying = iter([singular_labels(len(X), 3), y])
+    _, dropped = fit(X, n_components=3, reg_covar=0, n_init=2, init_params=lambda *_: next(dying))
+    for caught in (slow, collapsed, dropped):
+        assert len(caught) == 1
+        assert caught[0].filename == __file__
+
+
 # ------------------------------------------------------- models without a fit
 
 
@@ -805,6 +818,7 @@ def test_the_column_of_a_frame_is_named(bad, word):
 METHODS = ["predict", "predict_proba", "score_samples", "score", "bic", "aic", "icl"]
 
 
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 @pytest.mark.parametrize("method", METHODS)
 def test_other_features_than_those_of_the_fit_are_refused(method):
     frame = pd.DataFrame(X_GOOD, columns=["height", "weight"])
@@ -918,6 +932,15 @@ def test_attributes_set_by_hand_that_do_not_fit_together_are_refused(name, value
     setattr(mixture, name, value)
     text = message(ValueError, lambda: mixture.predict(X_GOOD))
     assert any(word in text for word in [*words, "precisions_cholesky_"]), text
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("d", [1, 3])
+def test_a_warm_start_refuses_another_number_of_features(d, covariance_type):
+    mixture = GaussianMixture(2, covariance_type=covariance_type, random_state=0, warm_start=True)
+    mixture.fit(X_GOOD)
+    text = message(ValueError, lambda: mixture.fit(np.random.RandomState(0).randn(30, d)))
+    assert f"{d} features" in text and "2 features" in text
 
 
 @pytest.mark.parametrize("n_samples", [0, -1])
