@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
 from collections.abc import Iterator, Mapping
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -25,7 +24,7 @@ from .em.reduce import add_steps, map_reduce, row_blocks
 from .em.squarem import Squarem
 from .em.statistics import Statistics
 from .em.threads import Workers, effective_threads, single_threaded_blas
-from .exceptions import SingularError
+from .exceptions import SingularError, warn_user
 
 __all__ = ["EMMixin"]
 
@@ -43,6 +42,9 @@ _DEFAULTS: dict[str, Any] = {
     "n_jobs": None,
     "accelerate": None,
 }
+
+# multiplications of an E-step, about a quarter of a millisecond, below which threads wait for each other
+_LONG = 2e6
 
 # objectives this close are the same optimum
 _TIE = 1e-9
@@ -101,8 +103,9 @@ class EMMixin(CallbackSupportMixin):
         statistics.
 
     Parameters are whatever the three methods agree on: a mapping of names to
-    arrays or a dataclass is published with an underscore appended to each name,
-    anything else as ``parameters_``.
+    arrays, or a dataclass that the class names as its ``parameters_class``, is
+    published with an underscore appended to each name, anything else as
+    ``parameters_``.
 
     ``fit`` then has, for each of these that ``__init__`` declares: ``tol``,
     ``max_iter``, ``n_init`` with ``random_state`` (the best of several starts),
@@ -207,9 +210,18 @@ class EMMixin(CallbackSupportMixin):
         """Arithmetic of the E-step for one row, in multiplications: it sizes the blocks of rows."""
         return 16.0 * n_features
 
+    #: the dataclass that the parameters are, where they are one: ``recall`` makes it again
+    parameters_class: ClassVar[type | None] = None
+
     def publish(self, parameters: Any) -> dict[str, Any]:
         """The fitted attributes, by name."""
         if dataclasses.is_dataclass(parameters):
+            if self.parameters_class is not type(parameters):
+                raise TypeError(
+                    f"the parameters of {type(self).__name__} are the dataclass"
+                    f" {type(parameters).__name__}; say parameters_class = {type(parameters).__name__}"
+                    " in the class, so that they can be read back from the fitted attributes"
+                )
             parameters = {
                 f.name: getattr(parameters, f.name) for f in dataclasses.fields(parameters)
             }
@@ -218,13 +230,16 @@ class EMMixin(CallbackSupportMixin):
         return {"parameters_": parameters}
 
     def recall(self) -> Any:
-        """Parameters from the fitted attributes: the inverse of :meth:`publish`.
-
-        The default knows mappings and plain parameters.
-        """
+        """Parameters from the fitted attributes: the inverse of :meth:`publish`."""
         if "parameters_" in vars(self):
             return self.parameters_
-        return {name[:-1]: vars(self)[name] for name in self._published_names}
+        if "_published_names" not in vars(self):
+            raise NotFittedError(
+                f"This {type(self).__name__} has no record of a fit. Call 'fit', or define recall()"
+                " to read parameters that were set by hand."
+            )
+        values = {name[:-1]: vars(self)[name] for name in self._published_names}
+        return values if self.parameters_class is None else self.parameters_class(**values)
 
     # ------------------------------------------- what an estimator may say
 
@@ -263,25 +278,33 @@ class EMMixin(CallbackSupportMixin):
             If the data cannot be used, or every start is singular.
         """
         X, sample_weight = self._check_fit_data(X, sample_weight)
-        with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
-            self._fit(X, y, sample_weight, workers)
+        warm = bool(self._setting("warm_start") and hasattr(self, "converged_"))
+        n_runs = 1 if warm or self._repeatable_start() else self._setting("n_init")
+        with single_threaded_blas(), Workers(self._n_threads(X, n_runs)) as workers:
+            self._fit(X, y, sample_weight, workers, n_runs, warm)
         return self
 
-    def _n_threads(self, X: np.ndarray) -> int:
+    def _n_threads(self, X: np.ndarray, n_runs: int = 1) -> int:
+        """Threads that pay: for several blocks of rows, or for several runs of E-steps that are long enough."""
         n_jobs = self._setting("n_jobs")
-        return effective_threads(n_jobs) if n_jobs == 0 or len(self._blocks(X)) > 1 else 1
+        long = n_runs > 1 and len(X) * self.row_cost(X.shape[1]) > _LONG
+        return effective_threads(n_jobs) if n_jobs == 0 or long or len(self._blocks(X)) > 1 else 1
 
     def _blocks(self, X: np.ndarray) -> list[slice]:
         return row_blocks(X.shape[0], X.shape[1], self.row_cost(X.shape[1]))
 
     def _fit(
-        self, X: np.ndarray, y: Any, sample_weight: np.ndarray | None, workers: Workers
+        self,
+        X: np.ndarray,
+        y: Any,
+        sample_weight: np.ndarray | None,
+        workers: Workers,
+        n_runs: int,
+        warm: bool,
     ) -> None:
         random_state = check_random_state(self._setting("random_state"))
         model = self._em_model(X)
         problem = _Problem(model, X, sample_weight, self._blocks(X), workers)
-        warm = self._setting("warm_start") and hasattr(self, "converged_")
-        n_runs = 1 if warm or self._repeatable_start() else self._setting("n_init")
         watch = FitWatch(self, X, y, sample_weight, n_runs)
 
         def start(number: int) -> Any:
@@ -356,25 +379,22 @@ class EMMixin(CallbackSupportMixin):
     ) -> None:
         lost = [outcome for outcome in outcomes if isinstance(outcome, SingularError)]
         if lost:
-            warnings.warn(
+            warn_user(
                 f"{len(lost)} of {len(outcomes)} starts had no sound parameters and were dropped;"
                 f" the best of the others is used. The first was dropped because: {lost[0]}",
                 ConvergenceWarning,
-                stacklevel=4,
             )
         if not sound:
-            warnings.warn(
+            warn_user(
                 f"The fit stopped at its last sound parameters. {best.detail} Try to decrease the number of"
                 " components, increase reg_covar, or scale the input data.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
         elif best.reason is loop.StopReason.MAX_ITER and self._setting("max_iter") > 0:
-            warnings.warn(
+            warn_user(
                 "Best performing initialization did not converge. Try different init parameters, or increase"
                 " max_iter, tol, or check for degenerate data.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
     def _set_fitted(self, result: loop.Result, dtype: Any) -> None:

@@ -1,5 +1,8 @@
 """Errors and warnings of emlearn."""
 
+import sys
+import warnings
+
 from sklearn.exceptions import ConvergenceWarning
 
 __all__ = ["DegenerateComponentsWarning", "DomainError", "ObjectiveFellWarning", "SingularError"]
@@ -24,3 +27,14 @@ class DegenerateComponentsWarning(ConvergenceWarning):
 
 class ObjectiveFellWarning(RuntimeWarning):
     """The objective of exact EM fell: the E-step and the M-step do not belong together."""
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warn at the line of the user's own code that led here."""
+    level, frame = 1, sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in (
+        "emlearn",
+        "sklearn",
+    ):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import MetadataRequest
 
 __all__ = ["aic_scorer", "bic_scorer", "icl_scorer"]
 
@@ -12,8 +13,31 @@ __all__ = ["aic_scorer", "bic_scorer", "icl_scorer"]
 class _CriterionScorer:
     """Minus an information criterion, so that larger is better."""
 
-    def __init__(self, criterion: str) -> None:
+    def __init__(self, criterion: str, sample_weight: bool | str | None = None) -> None:
         self.criterion = criterion
+        self._sample_weight = sample_weight
+
+    def set_score_request(self, *, sample_weight: bool | str | None = None) -> Self:
+        """A scorer that asks for sample weights where metadata are routed.
+
+        Parameters
+        ----------
+        sample_weight : bool, str or None, default=None
+            True asks for them, False refuses them, a string is another name for
+            them, None raises an error where they are passed.
+
+        Returns
+        -------
+        scorer
+            A new one; the module's own stays as it is.
+        """
+        return type(self)(self.criterion, sample_weight)
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """What the scorer asks for, by scikit-learn's protocol."""
+        request = MetadataRequest(owner=repr(self))
+        request.score.add_request(param="sample_weight", alias=self._sample_weight)
+        return request
 
     def __repr__(self) -> str:
         return f"{self.criterion}_scorer"

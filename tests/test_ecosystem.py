@@ -681,27 +681,3 @@ def test_a_sample_is_sorted_and_of_the_mixture():
     np.testing.assert_allclose(refit.weights_, mixture.weights_, atol=0.02)
     np.testing.assert_allclose(refit.means_, mixture.means_, atol=0.1)
     np.testing.assert_allclose(refit.covariances_, mixture.covariances_, atol=0.2)
-
-
-# ----------------------------------------------------------------- warnings
-
-
-def half_singular(X, n_components, random_state):
-    """Labels that are sound, or leave one row to a component."""
-    alone = np.arange(len(X)) == 0
-    return np.where(random_state.uniform() < 0.5, alone, X[:, 0] > 3).astype(int)
-
-
-@pytest.mark.parametrize(
-    "settings, data, message",
-    [
-        ({"max_iter": 1}, X, "did not converge"),
-        ({"init_params": "random_from_data"}, np.ones((20, 2)), "have collapsed"),
-        ({"init_params": [0] * len(X)}, X, "are empty"),
-        ({"reg_covar": 0, "init_params": half_singular, "n_init": 8}, X, "starts .* were dropped"),
-    ],
-)
-def test_warnings_point_to_the_line_that_called_fit(settings, data, message):
-    with pytest.warns(match=message) as caught:
-        GaussianMixture(2, random_state=0, **settings).fit(data)
-    assert {warning.filename for warning in caught} == {__file__}

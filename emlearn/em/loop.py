@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import enum
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from ..exceptions import DomainError, ObjectiveFellWarning, SingularError
+from ..exceptions import DomainError, ObjectiveFellWarning, SingularError, warn_user
 from .statistics import Statistics
 
 __all__ = ["Accelerator", "Problem", "Result", "StopReason", "run"]
@@ -247,9 +246,8 @@ class _Run:
 
 
 def _warn_fall(n_iter: int, rise: float) -> None:
-    warnings.warn(
+    warn_user(
         f"The objective fell by {-rise:.3g} at iteration {n_iter}. EM never lets it fall: the E-step and the M-step"
         " do not belong together, or one of them has lost its precision.",
         ObjectiveFellWarning,
-        stacklevel=2,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -23,7 +22,7 @@ from ..em.reduce import map_reduce
 from ..em.starts import METHODS, Start, draw_start, given_start
 from ..em.statistics import Joint, Statistics, Sums
 from ..em.threads import Workers, single_threaded_blas
-from ..exceptions import DegenerateComponentsWarning
+from ..exceptions import DegenerateComponentsWarning, warn_user
 from ..latent import Labels
 from ._model import MixtureModel, MixtureParameters
 
@@ -148,22 +147,21 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
         self.n_parameters_ = self._n_parameters()
         empty = np.flatnonzero(result.parameters.weights == 0)
         if len(empty):
-            warnings.warn(
+            warn_user(
                 f"Components {empty.tolist()} are empty: no row belongs to them, their weight is 0. There may be fewer"
                 " distinct rows than components; try fewer components.",
                 DegenerateComponentsWarning,
-                stacklevel=6,
             )
 
     # -------------------------------------------------------------- scoring
 
     def _scores(self, X: Any, **wanted: tuple[tuple[int, ...], Any]) -> dict[str, np.ndarray]:
-        """Outputs of the model's ``scores`` by name: trailing shape, and type (None: that of X)."""
+        """Outputs of the model's ``scores`` by name: trailing shape, and type (None: that of X and the weights)."""
         check_is_fitted(self)
         X = self._check_data(X, reset=False)
         parameters, model = self._recall_for(X), self._em_model(X)
         outputs = {
-            name: np.empty((len(X), *tail), dtype=dtype or X.dtype)
+            name: np.empty((len(X), *tail), dtype=dtype or np.result_type(X, self.weights_))
             for name, (tail, dtype) in wanted.items()
         }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +13,7 @@ from ..distributions.covariance import COVARIANCES, Covariance
 from ..distributions.gaussian import SINGULAR_MESSAGE
 from ..em.starts import Start, total_scatter
 from ..em.statistics import Joint
-from ..exceptions import DegenerateComponentsWarning, SingularError
+from ..exceptions import DegenerateComponentsWarning, SingularError, warn_user
 from ._base import BaseMixture
 from ._model import MixtureModel, MixtureParameters
 
@@ -366,13 +365,12 @@ class GaussianMixture(BaseMixture):
         )
         held = np.flatnonzero((lowest <= 2 * self.reg_covar) & (parameters.weights > 0))
         if len(held) and self.reg_covar > 0:
-            warnings.warn(
+            warn_user(
                 f"Components {held.tolist()} have collapsed: in some direction their rows vary by less than"
                 f" reg_covar={self.reg_covar:g}, which alone keeps the variance from 0. Look for duplicated rows,"
                 " constant or dependent columns, or a unit of the data that makes reg_covar large; otherwise try"
                 " fewer components.",
                 DegenerateComponentsWarning,
-                stacklevel=6,
             )
 
 
