@@ -27,10 +27,10 @@ def check_data(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
     ValueError, TypeError
         scikit-learn's, with the columns at fault.
     NotImplementedError
-        With ``array_api_dispatch`` on.
+        If X is an array of another library and ``array_api_dispatch`` is on.
     """
     name = type(estimator).__name__
-    if get_config()["array_api_dispatch"]:
+    if get_config()["array_api_dispatch"] and _is_foreign_array(X):
         raise NotImplementedError(
             f"{name} does not support the array API. Disable 'array_api_dispatch' around this call"
             " (sklearn.config_context(array_api_dispatch=False)) and pass NumPy arrays."
@@ -46,6 +46,13 @@ def check_data(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
         if advice:
             raise type(error)(f"{error}\n{advice}") from error
         raise
+
+
+def _is_foreign_array(X: Any) -> bool:
+    library = type(X).__module__.split(".")[0]
+    if library in ("torch", "cupy", "jax", "jaxlib", "dpnp"):
+        return True
+    return hasattr(X, "__array_namespace__") and not isinstance(X, np.ndarray)
 
 
 def _is_ready(estimator: Any, X: Any) -> bool:
@@ -72,13 +79,13 @@ def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
     if sample_weight is None:
         return None
     n = X.shape[0]
-    if np.ndim(sample_weight) == 0:
-        weights = np.full(n, sample_weight, dtype=np.float64)
-    else:
-        try:
-            weights = np.ascontiguousarray(sample_weight, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"sample_weight must hold numbers: {error}") from error
+    try:
+        weights = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"sample_weight must hold numbers: {error}") from error
+    if weights.ndim == 0:
+        weights = np.full(n, weights)
+    weights = np.ascontiguousarray(weights)
     if weights.shape != (n,):
         raise ValueError(
             f"sample_weight.shape == {weights.shape}, expected {(n,)}: give one weight for each row of X."

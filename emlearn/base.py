@@ -251,6 +251,10 @@ class EMMixin(CallbackSupportMixin):
         """True where every restart would be the same, so that one is enough."""
         return False
 
+    def _continues(self) -> bool:
+        """True where the next fit takes up the last one."""
+        return bool(self._setting("warm_start")) and "converged_" in vars(self)
+
     def _setting(self, name: str) -> Any:
         return getattr(self, name, _DEFAULTS[name])
 
@@ -278,7 +282,7 @@ class EMMixin(CallbackSupportMixin):
             If the data cannot be used, or every start is singular.
         """
         X, sample_weight = self._check_fit_data(X, sample_weight)
-        warm = bool(self._setting("warm_start") and hasattr(self, "converged_"))
+        warm = self._continues()
         n_runs = 1 if warm or self._repeatable_start() else self._setting("n_init")
         with single_threaded_blas(), Workers(self._n_threads(X, n_runs)) as workers:
             self._fit(X, y, sample_weight, workers, n_runs, warm)
@@ -304,6 +308,7 @@ class EMMixin(CallbackSupportMixin):
     ) -> None:
         random_state = check_random_state(self._setting("random_state"))
         model = self._em_model(X)
+        sample_weight = _in_range(sample_weight)
         problem = _Problem(model, X, sample_weight, self._blocks(X), workers)
         watch = FitWatch(self, X, y, sample_weight, n_runs)
 
@@ -355,16 +360,11 @@ class EMMixin(CallbackSupportMixin):
                 message += " The numerical accuracy can also be improved by passing float64 data instead of float32."
             raise SingularError(message) from outcomes[0]
         sound = [run for run in runs if run.reason is not loop.StopReason.SINGULAR]
-        best = None
-        for run in sound or runs:
-            if best is None or run.objective > best.objective + _TIE * max(
-                1.0, abs(best.objective)
-            ):
-                best = run
-        assert best is not None
+        highest = max(run.objective for run in sound or runs)
+        best = next(run for run in sound or runs if run.objective >= highest - _TIE)
         self._set_fitted(best, X.dtype)
         bounds = [o.objective if isinstance(o, loop.Result) else math.nan for o in outcomes]
-        near = max(self._setting("tol"), _TIE * max(1.0, abs(best.objective)))
+        near = max(self._setting("tol"), _TIE)
         self.restart_lower_bounds_ = np.array(bounds)
         self.n_best_restarts_ = int(
             np.sum(np.abs(self.restart_lower_bounds_ - best.objective) <= near)
@@ -386,8 +386,7 @@ class EMMixin(CallbackSupportMixin):
             )
         if not sound:
             warn_user(
-                f"The fit stopped at its last sound parameters. {best.detail} Try to decrease the number of"
-                " components, increase reg_covar, or scale the input data.",
+                f"The fit stopped at its last sound parameters. {best.detail}",
                 ConvergenceWarning,
             )
         elif best.reason is loop.StopReason.MAX_ITER and self._setting("max_iter") > 0:
@@ -412,7 +411,7 @@ class EMMixin(CallbackSupportMixin):
     # ---------------------------------------------------------------- data
 
     def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        X = self._check_data(X, reset=True)
+        X = self._check_data(X, reset=not self._continues())
         return X, check_weights(sample_weight, X)
 
     def _check_data(self, X: Any, *, reset: bool) -> np.ndarray:
@@ -437,6 +436,13 @@ class EMMixin(CallbackSupportMixin):
         with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
             problem = _Problem(self._em_model(X), X, sample_weight, self._blocks(X), workers)
             return problem.e_step(self.recall())[1]
+
+
+def _in_range(sample_weight: np.ndarray | None) -> np.ndarray | None:
+    """Weights whose products neither vanish nor overflow; their unit decides nothing, and a power of 2 no bit."""
+    if sample_weight is None or 1e-100 < sample_weight.max() < 1e100:
+        return sample_weight
+    return np.ldexp(sample_weight, -int(np.frexp(sample_weight.max())[1]))
 
 
 def _summary(result: loop.Result) -> dict[str, Any]:

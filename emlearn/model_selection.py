@@ -58,14 +58,15 @@ class _CriterionScorer:
         float
             Minus the criterion.
         """
-        if isinstance(estimator, Pipeline):
-            X, estimator = estimator[:-1].transform(X), estimator[-1]
-        method = getattr(estimator, self.criterion, None)
+        model = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        method = getattr(model, self.criterion, None)
         if method is None:
             raise TypeError(
-                f"{self!r} needs an estimator with a method {self.criterion}(X), or a Pipeline that ends in one;"
-                f" {type(estimator).__name__} has none."
+                f"{self!r} needs an estimator with a method {self.criterion}(X), or a Pipeline that"
+                f" ends in one; {type(model).__name__} has none."
             )
+        if isinstance(estimator, Pipeline) and len(estimator) > 1:
+            X = estimator[:-1].transform(X)
         return -method(X) if sample_weight is None else -method(X, sample_weight=sample_weight)
 
 

@@ -153,6 +153,7 @@ def test_the_law_of_regularised_em(weighted, reg_covar, init, covariance_type):
             assert after - before >= law - noise
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_fall_is_told():
     # a model whose M-step does not belong to its E-step
     class Wrong(GaussianMixture):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from emlearn._kernels import COMPILED
 from emlearn.em import block_rows, row_blocks
 from emlearn.mixture import GaussianMixture
 
@@ -45,11 +46,16 @@ def sample_weight():
     return np.random.RandomState(1).gamma(1.0, size=N)
 
 
+def mixture_of(**parameters):
+    return GaussianMixture(
+        **{"n_components": K, "max_iter": 4, "tol": 0, "random_state": 0, **parameters}
+    )
+
+
 def fit(X, sample_weight=None, **parameters):
-    settings = {"n_components": K, "max_iter": 4, "tol": 0, "random_state": 0, **parameters}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return GaussianMixture(**settings).fit(X, sample_weight=sample_weight)
+        return mixture_of(**parameters).fit(X, sample_weight=sample_weight)
 
 
 def given(covariance_type, dtype=np.float64):
@@ -160,6 +166,7 @@ def test_threads_change_no_bit_where_blas_does_the_m_step():
             assert_same_bits(fit(X, n_components=3, n_jobs=n_jobs), one)
 
 
+@pytest.mark.filterwarnings("ignore")  # from all threads, which catch_warnings cannot
 def test_fits_in_threads_of_the_user_do_not_disturb_each_other(X):
     runs = [
         {"covariance_type": covariance_type, "n_jobs": n_jobs, "init_params": init}
@@ -168,7 +175,7 @@ def test_fits_in_threads_of_the_user_do_not_disturb_each_other(X):
     ]
     alone = [fit(X, **run) for run in runs]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda run: fit(X, **run), runs))
+        together = list(pool.map(lambda run: mixture_of(**run).fit(X), runs))
     for a, b in zip(together, alone, strict=True):
         assert_same_bits(a, b)
 
@@ -270,7 +277,8 @@ def test_memory_layout_changes_nothing_and_nothing_is_written(
         said = answers(mixture, other)
         assert np.array(other).tobytes() == before, name
         assert mixture.means_.dtype == dtype, name
-        if init == "given":  # rounding is the kernel's alone, and the kernel loads rows one by one
+        if init == "given" and COMPILED["gaussian"]:
+            # rounding is the kernel's alone, and the kernel loads rows one by one
             assert_same_bits(mixture, reference)
             for a, b in zip(said, expected, strict=True):
                 assert a.tobytes() == b.tobytes(), name

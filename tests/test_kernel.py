@@ -16,7 +16,22 @@ DENSITIES = [FULL, TIED, DIAG, SPHERICAL]
 FORMS = [FULL, TIED, DIAG]
 SIZES = [1, 7, 8, 9, 127, 128, 129, 500]  # about the vectors and tiles of the kernel
 LAYOUTS = ["C", "Fortran", "rows apart", "columns apart", "backwards", "read-only"]
+# what was compiled and this processor has; the twin, tested against itself, where nothing was compiled
+INSTRUCTION_SETS = kernel.instruction_sets() if kernel is not twin else ["NumPy"]
+# the compiled kernel is exact where BLAS, in the twin, may round one way or the other
+SLACK = 0.0 if kernel is not twin else 1e-12
 LAWS = settings(max_examples=80, deadline=None, derandomize=True)
+
+
+@pytest.fixture(scope="module", autouse=True, params=INSTRUCTION_SETS)
+def instruction_set(request):
+    if kernel is twin:
+        yield
+        return
+    chosen = kernel.instruction_set()
+    kernel.use_instruction_set(request.param)
+    yield
+    kernel.use_instruction_set(chosen)
 
 
 def problem(n, d, K, density, seed=0, spread=1.0, dtype=np.float64):
@@ -86,7 +101,9 @@ def assert_same_step(X, weights, density, form, model, rtol=1e-10):
     np.testing.assert_allclose(mean[present], mean0[present], rtol=rtol, atol=rtol * unit)
     np.testing.assert_allclose(scatter, scatter0, rtol=rtol, atol=rtol * total * unit**2)
     if form != DIAG:
-        np.testing.assert_allclose(scatter, np.swapaxes(scatter, -1, -2), rtol=0)
+        np.testing.assert_allclose(
+            scatter, np.swapaxes(scatter, -1, -2), rtol=0, atol=SLACK * np.abs(scatter).max()
+        )
 
 
 def outputs(n, K):
@@ -142,7 +159,7 @@ def test_layouts_weights_and_types(dtype, weights, layout, density):
         # the layout changes no bit
         here, there = (kernel.e_step(x, w, density, form, *model) for x in (X, laid_out(X, layout)))
         for a, b in zip(here, there, strict=True):
-            assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+            np.testing.assert_allclose(a, b, rtol=SLACK, atol=SLACK * np.abs(a).max())
 
 
 @pytest.mark.parametrize("density", DENSITIES, ids=NAMES.get)
@@ -191,14 +208,23 @@ def test_a_row_does_not_depend_on_its_place(density):
         part = outputs(size, 4)
         kernel.scores(X[start : start + size], density, *model, **part)
         for name, values in part.items():
-            assert values.tobytes() == whole[name][start : start + size].tobytes(), name
+            expected = whole[name][start : start + size]
+            np.testing.assert_allclose(values, expected, rtol=SLACK, atol=SLACK, err_msg=name)
 
 
 @pytest.mark.parametrize("density", DENSITIES, ids=NAMES.get)
 def test_shapes_that_do_not_fit_are_refused(density):
     """Nothing is read beyond an array's end."""
+    if kernel is twin:  # NumPy's own concern
+        return
     X, (constants, means, factors) = problem(50, 3, 4, density)
-    good = {"X": X, "weights": np.ones(50), "constants": constants, "means": means, "factors": factors}
+    good = {
+        "X": X,
+        "weights": np.ones(50),
+        "constants": constants,
+        "means": means,
+        "factors": factors,
+    }
     wrong = [
         {"X": X[:, :2]},
         {"X": np.c_[X, X]},

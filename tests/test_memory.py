@@ -156,12 +156,15 @@ with Peak() as peak:
     mixture = fit(X, "diag", init_params="random_from_data")
 peaks["fit"] = peak.bytes
 with Peak() as peak:
+    fit(X, "tied", max_iter=1, sample_weight=np.ones(ROWS), init_params="random_from_data")
+peaks["weighted, tied"] = peak.bytes
+with Peak() as peak:
     mixture.predict(X)
     mixture.score(X)
 peaks["predict and score"] = peak.bytes
 """
     )
-    assert len(found) == 2
+    assert len(found) == 3
     assert_within(found, ALLOWED)
 
 

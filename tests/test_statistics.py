@@ -139,8 +139,7 @@ def test_how_data_are_split_changes_nothing(seed, form, n, cuts, offset):
     whole = Moments.from_data(X + offset, weights, form)
     edges = sorted({0, n, *(cut for cut in cuts if cut < n)})
     parts = [
-        Moments.from_data(X[a:b] + offset, weights[a:b], form)
-        for a, b in itertools.pairwise(edges)
+        Moments.from_data(X[a:b] + offset, weights[a:b], form) for a, b in itertools.pairwise(edges)
     ]
     merged = parts[0]
     for part in parts[1:]:

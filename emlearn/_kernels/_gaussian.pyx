@@ -89,6 +89,19 @@ cdef int _read_rows(X, em_rows *rows) except -1:
     return 0
 
 
+cdef int _check(X, sample_weight, int density, const double[::1] constants, const double[:, ::1] means,
+                const double[::1] factors) except -1:
+    cdef ptrdiff_t K = means.shape[0], d = means.shape[1]
+    cdef ptrdiff_t size = {EM_FULL: K * d * d, EM_TIED: d * d, EM_DIAG: K * d, EM_SPHERICAL: K}[density]
+    if constants.shape[0] != K or factors.shape[0] != size:
+        raise ValueError(f"{K} constants and {size} factors are needed, got {constants.shape[0]} and {factors.shape[0]}")
+    if X.shape[1] != d or X.shape[0] == 0:
+        raise ValueError(f"rows of {d} features are needed, got an array of shape {X.shape}")
+    if sample_weight is not None and sample_weight.shape[0] != X.shape[0]:
+        raise ValueError(f"{X.shape[0]} weights are needed, got {sample_weight.shape[0]}")
+    return 0
+
+
 cdef void _model(int density, const double[::1] constants, const double[:, ::1] means,
                  const double[::1] factors, em_model *model) noexcept nogil:
     model.density = density
@@ -125,6 +138,7 @@ def e_step(X, sample_weight, int density, int form, const double[::1] constants,
     cdef ptrdiff_t d = means.shape[1], K = means.shape[0]
     cdef int lost
     cdef const double[:, ::1] reference
+    _check(X, sample_weight, density, constants, means, factors)
     _model(density, constants, means, factors, &model)
     _read_rows(X, &rows)
     rows.weights = NULL
@@ -159,6 +173,7 @@ def scores(X, int density, const double[::1] constants, const double[:, ::1] mea
     cdef em_rows rows
     cdef em_scores out
     cdef int failed
+    _check(X, None, density, constants, means, factors)
     _model(density, constants, means, factors, &model)
     _read_rows(X, &rows)
     rows.weights = NULL

@@ -71,6 +71,8 @@ def e_step(X, sample_weight, density, form, constants, means, factors):
     name = {FULL: "full", TIED: "pooled", DIAG: "diag"}[form]
     for chunk in _chunks(X):
         x = np.asarray(X[chunk], dtype=np.float64)
+        if sample_weight is not None:  # a row of weight 0 may hold anything
+            x = np.where(sample_weight[chunk, None] > 0, x, 0.0)
         posterior, log_density = _posterior(_joint(x, density, constants, means, factors))
         if sample_weight is not None:
             w = sample_weight[chunk]

@@ -133,6 +133,8 @@ EM_INLINE void FN(load)(const em_rows *rows, ptrdiff_t start, FN(scratch) *s)
             for (ptrdiff_t i = 0; i < m; i++) x[i] = p[i * rows->row_stride];
         }
         for (ptrdiff_t i = m; i < used; i++) x[i] = x[m - 1];
+        if (rows->weights) /* a row of weight 0 may hold anything */
+            for (ptrdiff_t i = 0; i < used; i++) x[i] = w[i] > 0.0 ? x[i] : 0.0;
     }
 }
 
@@ -360,9 +362,10 @@ EM_INLINE void FN(add_full)(const em_sums *out, const FN(scratch) *s)
     }
 }
 
-/* s->y holds x - reference, common to all components. */
-EM_INLINE void FN(add_pooled)(const FN(scratch) *s)
+/* One reference, common to all components. */
+EM_INLINE void FN(add_pooled)(const em_sums *out, const FN(scratch) *s)
 {
+    FN(centre)(s, out->reference);
     for (ptrdiff_t k = 0; k < s->K; k++) {
         const vec *r = s->table + k * s->S;
         vec *first = s->acc_first + k * s->dp;
@@ -476,7 +479,7 @@ static int FN(gaussian_sums)(const em_model *m, const em_rows *rows, em_sums *ou
             tile += FN(select)((ivec)(s.w[v] > FN(set)(0.0)), s.sum[v] * s.w[v], FN(set)(0.0));
         total += tile;
         if (out->form == EM_FULL) FN(add_full)(out, &s);
-        else if (out->form == EM_TIED) FN(add_pooled)(&s);
+        else if (out->form == EM_TIED) FN(add_pooled)(out, &s);
         else FN(add_diag)(out, &s);
     }
     out->log_likelihood = FN(sum)(total);

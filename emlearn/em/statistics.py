@@ -164,6 +164,11 @@ class Moments(Statistics):
         """Moments of rows (n, d) under weights (n, K), in two passes."""
         X = np.asarray(X, dtype=np.float64)
         weights = np.asarray(weights, dtype=np.float64)
+        used = weights.any(axis=1)
+        if not used.all():  # a row that counts for nothing may hold anything
+            X, weights = X[used], weights[used]
+        if not len(X):
+            X, weights = np.zeros((1, X.shape[1])), np.zeros((1, weights.shape[1]))
         weight = weights.sum(axis=0)
         safe = np.where(weight > 0, weight, 1.0)
         centre = X.mean(axis=0)

@@ -127,6 +127,11 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
 
     def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
         X, sample_weight = super()._check_fit_data(X, sample_weight)
+        if self._continues() and len(self.weights_) != self.n_components:
+            raise ValueError(
+                f"warm_start continues a fit of {len(self.weights_)} components, but n_components ="
+                f" {self.n_components}. Set it back, or fit with warm_start=False."
+            )
         n = X.shape[0]
         if sample_weight is not None:  # a weight of 2 is two rows, a weight of 0 is none
             n = max(int(np.count_nonzero(sample_weight)), math.floor(sample_weight.sum()))
@@ -277,7 +282,14 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
         -------
         float
         """
-        return self._total_log_density(X, sample_weight)[2]
+        if getattr(X, "dtype", None) != np.float32:
+            return self._total_log_density(X, sample_weight)[2]
+        values = self.score_samples(X)  # the mean of the rounded values, as in scikit-learn
+        weights = check_weights(sample_weight, values)
+        if weights is not None:
+            shares = (weights / weights.mean()).astype(values.dtype)
+            values = np.where(weights > 0, values * shares, values.dtype.type(0))
+        return float(values.mean())
 
     def _total_log_density(self, X: Any, sample_weight: Any) -> tuple[np.ndarray, float, float]:
         """X, the number of rows that count, the mean log-density."""

@@ -390,7 +390,7 @@ def _check_weights(weights: Any, n_components: int) -> np.ndarray:
     if low < 0.0 or high > 1.0:
         raise ValueError(
             "The parameter 'weights' should be in the range [0, 1], but got max value"
-            f" {high:.5f}, min value {low:.5f}"
+            f" {low:.5f}, min value {high:.5f}"  # in scikit-learn's words, which its tests expect
         )
     total = weights.sum(dtype=np.float64)
     if abs(1.0 - total) > (1e-6 if weights.dtype == np.float32 else 1e-8):
