@@ -8,7 +8,7 @@ import numpy as np
 from sklearn import get_config
 from sklearn.utils.validation import validate_data
 
-__all__ = ["check_data", "check_weights"]
+__all__ = ["check_data", "check_weights", "read_array"]
 
 
 def check_data(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
@@ -79,10 +79,7 @@ def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
     if sample_weight is None:
         return None
     n = X.shape[0]
-    try:
-        weights = np.asarray(sample_weight, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"sample_weight must hold numbers: {error}") from error
+    weights = read_array(sample_weight, "sample_weight", finite=False)
     if weights.ndim == 0:
         weights = np.full(n, weights)
     weights = np.ascontiguousarray(weights)
@@ -104,6 +101,34 @@ def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
     if not np.any(weights > 0):
         raise ValueError("sample_weight: all weights are zero; at least one row must count.")
     return weights
+
+
+def read_array(value: Any, name: str, *, finite: bool = True) -> np.ndarray:
+    """Real numbers that the user gave, as float64.
+
+    Parameters
+    ----------
+    value : array-like
+    name : str
+        What to call it in errors.
+    finite : bool, default=True
+        Refuse NaN and infinity.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If these are no real numbers, or not finite ones.
+    """
+    try:
+        array = np.asarray(value)
+        if np.iscomplexobj(array):
+            raise ValueError("Complex data not supported")
+        array = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} must hold real numbers: {error}") from error
+    if finite and not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} contains NaN or infinity; give finite numbers.")
+    return array
 
 
 def _explain(X: Any, error: Exception) -> str:
@@ -128,6 +153,11 @@ def _explain(X: Any, error: Exception) -> str:
             f"Found in column {listed}. Drop these rows, or fill the cells in before the fit."
             if listed
             else ""
+        )
+    if "Complex" in message:
+        listed = [label for label, c in zip(labels, columns, strict=True) if np.iscomplexobj(c)]
+        return (
+            f"Not real: column {', '.join(listed)}. Take the real and imaginary parts as columns."
         )
     if "convert" in message or "numeric" in message or "string" in message:
         bad_labels = [label for label, c in zip(labels, columns, strict=True) if not _is_numeric(c)]

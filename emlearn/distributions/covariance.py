@@ -87,6 +87,10 @@ class Covariance(ABC):
         axes = tuple(range(1, factors.ndim))
         return np.square(factors).sum(axis=axes)
 
+    def rounding(self, covariances: np.ndarray, trace_precision: np.ndarray) -> float:
+        """How many times its own rounding a whitened feature carries into a distance."""
+        return 1.0
+
     def read_factors(self, factors: np.ndarray) -> np.ndarray:
         """Factors somebody set by hand, in the form that the kernel reads."""
         return factors
@@ -121,6 +125,10 @@ class _Matrices(Covariance):
             # twice the variance is the ridge that the largest rounding error needs
             stack[k][np.diag_indices(d)] += 4 * d * d * _EPS * max(np.diag(stack[k]).max(), 0.0)
         return stack.reshape(covariances.shape)
+
+    def rounding(self, covariances: np.ndarray, trace_precision: np.ndarray) -> float:
+        variances = np.diagonal(covariances, axis1=-2, axis2=-1).max(axis=-1)
+        return float(np.max(variances * trace_precision))
 
     def precisions(self, factors: np.ndarray) -> np.ndarray:
         return factors @ np.swapaxes(factors, -1, -2)

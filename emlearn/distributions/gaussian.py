@@ -183,14 +183,17 @@ class Gaussian(Distribution):
     def ascent(
         self, old: GaussianParameters, new: GaussianParameters, statistics: Moments
     ) -> float:
-        # reg_covar maximises Q - reg/2 sum n_k tr(precision_k), which is no log-likelihood
-        if self.reg_covar == 0:
-            return 0.0
-        trace = self.covariance.trace_precision
-        rise = trace(new.precisions_cholesky, *new.means.shape) - trace(
-            old.precisions_cholesky, *old.means.shape
+        # reg_covar maximises Q - reg/2 sum n_k tr(precision_k), which is no log-likelihood;
+        # and rounding in the distances grows with the condition of a covariance
+        covariance, shape = self.covariance, new.means.shape
+        after = covariance.trace_precision(new.precisions_cholesky, *shape)
+        before = covariance.trace_precision(old.precisions_cholesky, *shape)
+        n = statistics.weight
+        law = 0.5 * self.reg_covar * float(n @ (after - before)) if self.reg_covar > 0 else 0.0
+        condition = covariance.rounding(old.covariances, before) + covariance.rounding(
+            new.covariances, after
         )
-        return 0.5 * self.reg_covar * float(statistics.weight @ rise)
+        return law - _EPS * shape[1] * condition * float(n.sum())
 
     # ----------------------------------------------------------- sampling
 
@@ -210,7 +213,7 @@ class Gaussian(Distribution):
         matrices = self.covariance.dense(parameters.covariances, *parameters.means.shape)
         return np.vstack(
             [
-                rng.multivariate_normal(mean, matrix, int(count))
+                rng.multivariate_normal(mean, matrix, int(count), check_valid="ignore")
                 for mean, matrix, count in zip(parameters.means, matrices, counts, strict=True)
             ]
         )

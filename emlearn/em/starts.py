@@ -217,8 +217,14 @@ def given_start(
     if isinstance(init, Callable):
         name = f"the value that {name} returned"
         init = init(X, n_components, random_state)
-    array = np.asarray(init)
     n = len(X)
+    try:
+        array = np.asarray(init)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must hold labels of shape ({n},) or responsibilities of shape"
+            f" ({n}, {n_components}): {error}"
+        ) from error
     if array.ndim not in (1, 2) or array.dtype.kind not in "iufb":
         raise ValueError(
             f"{name} must hold labels of shape ({n},) or responsibilities of shape ({n}, {n_components}),"
@@ -240,6 +246,11 @@ def given_start(
         raise ValueError(
             f"{name}: each row of responsibilities must sum to 1 (or to 0, to leave it out), got {totals[wrong[0]]:g}"
             f" in row {wrong[0]}. Divide each row by its sum."
+        )
+    if not totals.any():
+        raise ValueError(
+            f"{name}: all rows are left out (responsibilities 0); at least one must belong to a"
+            " component."
         )
     return ShareStart(shares)
 

@@ -150,13 +150,19 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
     def _set_fitted(self, result: Any, dtype: Any) -> None:
         super()._set_fitted(result, dtype)
         self.n_parameters_ = self._n_parameters()
-        empty = np.flatnonzero(result.parameters.weights == 0)
-        if len(empty):
-            warn_user(
-                f"Components {empty.tolist()} are empty: no row belongs to them, their weight is 0. There may be fewer"
-                " distinct rows than components; try fewer components.",
-                DegenerateComponentsWarning,
-            )
+        found = self._degeneracies(result.parameters)
+        if found:
+            warn_user(" ".join(found), DegenerateComponentsWarning)
+
+    def _degeneracies(self, parameters: MixtureParameters) -> list[str]:
+        """What is wrong with which components, in sentences."""
+        empty = np.flatnonzero(parameters.weights == 0)
+        if not len(empty):
+            return []
+        return [
+            f"Components {empty.tolist()} are empty: no row belongs to them, their weight is 0. There"
+            " may be fewer distinct rows than components; try fewer components."
+        ]
 
     # -------------------------------------------------------------- scoring
 

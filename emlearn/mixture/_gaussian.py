@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils import check_array
 from sklearn.utils._param_validation import StrOptions
 
+from .._data import read_array
 from ..distributions import Gaussian, GaussianParameters
 from ..distributions.covariance import COVARIANCES, Covariance
 from ..distributions.gaussian import SINGULAR_MESSAGE
 from ..em.starts import Start, total_scatter
 from ..em.statistics import Joint
-from ..exceptions import DegenerateComponentsWarning, SingularError, warn_user
+from ..exceptions import SingularError
 from ._base import BaseMixture
 from ._model import MixtureModel, MixtureParameters
 
@@ -204,10 +204,14 @@ class GaussianMixture(BaseMixture):
                 f"covariance_type must be one of {sorted(COVARIANCES)}, got {covariance_type!r}"
             )
         covariance = COVARIANCES[covariance_type]
-        means = check_array(means, dtype=np.float64, input_name="means")
-        weights = _check_weights(weights, len(means))
+        means = read_array(means, "means")
+        if means.ndim != 2:
+            raise ValueError(
+                f"means must be a 2D array of shape (n_components, n_features), got {means.shape}"
+            )
+        weights = _check_weights(weights, len(means), "weights")
         shape = covariance.shape(*means.shape)
-        covariances = np.asarray(covariances, dtype=np.float64)
+        covariances = read_array(covariances, "covariances")
         _check_shape(covariances, shape, f"{covariance_type} covariance")
         if len(shape) > 1 and shape[-1] == shape[-2] and covariance_type in ("full", "tied"):
             if not np.allclose(covariances, np.swapaxes(covariances, -1, -2)):
@@ -258,12 +262,14 @@ class GaussianMixture(BaseMixture):
         factors = np.ascontiguousarray(self.precisions_cholesky_, dtype=np.float64)
         factors = self._covariance.read_factors(factors)
         means = np.ascontiguousarray(self.means_, dtype=np.float64)
+        weights = np.ascontiguousarray(self.weights_, dtype=np.float64)
+        _check_shape(weights, (len(means),), "weights_")
         _check_shape(factors, self._covariance.shape(*means.shape), "precisions_cholesky_")
         covariances = getattr(self, "covariances_", None)
         if covariances is None:
             covariances = self._covariance.invert(self._covariance.precisions(factors))[0]
         return MixtureParameters(
-            np.ascontiguousarray(self.weights_, dtype=np.float64),
+            weights,
             GaussianParameters(means, np.array(covariances, dtype=np.float64), factors),
         )
 
@@ -287,23 +293,13 @@ class GaussianMixture(BaseMixture):
         if weights is not None:
             weights = _check_weights(weights, K)
         if means is not None:
-            means = check_array(
-                means, dtype=[np.float64, np.float32], ensure_2d=False, input_name="means_init"
-            )
-            _check_shape(means, (K, means.shape[-1] if n_features is None else n_features), "means")
-            means = means.astype(np.float64)
+            means = read_array(means, "means_init")
+            _check_shape(means, (K, n_features or means.shape[-1]), "means")
             n_features = means.shape[1]
         if precisions is not None:
-            precisions = check_array(
-                precisions,
-                dtype=[np.float64, np.float32],
-                ensure_2d=False,
-                allow_nd=True,
-                input_name="precisions_init",
-            )
+            precisions = read_array(precisions, "precisions_init")
             shape = self._covariance.shape(K, n_features or precisions.shape[-1])
             _check_shape(precisions, shape, f"{self.covariance_type} precision")
-            precisions = precisions.astype(np.float64)
             self._covariance.check_precisions(precisions)
         return weights, means, precisions
 
@@ -357,21 +353,20 @@ class GaussianMixture(BaseMixture):
 
     # -------------------------------------------------------------- warnings
 
-    def _set_fitted(self, result: Any, dtype: Any) -> None:
-        super()._set_fitted(result, dtype)
-        parameters = result.parameters
+    def _degeneracies(self, parameters: MixtureParameters) -> list[str]:
         lowest = self._covariance.lowest_variance(
             parameters.components.covariances, len(parameters.weights)
         )
         held = np.flatnonzero((lowest <= 2 * self.reg_covar) & (parameters.weights > 0))
+        found = super()._degeneracies(parameters)
         if len(held) and self.reg_covar > 0:
-            warn_user(
-                f"Components {held.tolist()} have collapsed: in some direction their rows vary by less than"
-                f" reg_covar={self.reg_covar:g}, which alone keeps the variance from 0. Look for duplicated rows,"
-                " constant or dependent columns, or a unit of the data that makes reg_covar large; otherwise try"
-                " fewer components.",
-                DegenerateComponentsWarning,
+            found.append(
+                f"Components {held.tolist()} have collapsed: in some direction their rows vary by less"
+                f" than reg_covar={self.reg_covar:g}, which alone keeps the variance from 0. Look for"
+                " duplicated rows, constant or dependent columns, or a unit of the data that makes"
+                " reg_covar large; otherwise try fewer components."
             )
+        return found
 
 
 def _check_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> None:
@@ -381,10 +376,8 @@ def _check_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> None:
         )
 
 
-def _check_weights(weights: Any, n_components: int) -> np.ndarray:
-    weights = check_array(
-        weights, dtype=[np.float64, np.float32], ensure_2d=False, input_name="weights_init"
-    )
+def _check_weights(values: Any, n_components: int, name: str = "weights_init") -> np.ndarray:
+    weights = read_array(values, name)
     _check_shape(weights, (n_components,), "weights")
     low, high = weights.min(), weights.max()
     if low < 0.0 or high > 1.0:
@@ -392,9 +385,9 @@ def _check_weights(weights: Any, n_components: int) -> np.ndarray:
             "The parameter 'weights' should be in the range [0, 1], but got max value"
             f" {low:.5f}, min value {high:.5f}"  # in scikit-learn's words, which its tests expect
         )
-    total = weights.sum(dtype=np.float64)
-    if abs(1.0 - total) > (1e-6 if weights.dtype == np.float32 else 1e-8):
+    total = weights.sum()
+    if abs(1.0 - total) > (1e-6 if getattr(values, "dtype", None) == np.float32 else 1e-8):
         raise ValueError(
             f"The parameter 'weights' should be normalized, but got sum(weights) = {total:.5f}"
         )
-    return weights.astype(np.float64) / total
+    return weights / total
