@@ -139,11 +139,20 @@ def _choose_rows(
 ) -> np.ndarray:
     if sample_weight is None:
         return random_state.choice(n, size=n_components, replace=False)
-    p = sample_weight / sample_weight.sum()
+    # one after the other, each in proportion to the weights that are left
+    left = sample_weight.copy()
+    cdf = np.cumsum(left)
     # a row that stands for several may be drawn several times where there are too few
-    return random_state.choice(
-        n, size=n_components, replace=np.count_nonzero(p) < n_components, p=p
-    )
+    distinct = np.count_nonzero(left) >= n_components
+    chosen: list[int] = []
+    while len(chosen) < n_components:
+        row = min(int(np.searchsorted(cdf, random_state.uniform() * cdf[-1], side="right")), n - 1)
+        if distinct and row in chosen:
+            left[chosen] = 0.0
+            np.cumsum(left, out=cdf)
+        else:
+            chosen.append(row)
+    return np.array(chosen)
 
 
 def _seed(
@@ -303,7 +312,7 @@ def total_scatter(
         mean = X.mean(axis=0, dtype=np.float64)
     else:
         total = float(sample_weight.sum())
-        mean = sample_weight @ X / total
+        mean = sum(sample_weight[block] @ X[block] for block in _blocks(len(X))) / total
     for block in _blocks(len(X)):
         y = X[block] - mean
         scatter += (y if sample_weight is None else y * sample_weight[block, None]).T @ y

@@ -263,8 +263,8 @@ class GaussianMixture(BaseMixture):
         factors = self._covariance.read_factors(factors)
         means = np.ascontiguousarray(self.means_, dtype=np.float64)
         weights = np.ascontiguousarray(self.weights_, dtype=np.float64)
-        _check_shape(weights, (len(means),), "weights_")
         _check_shape(factors, self._covariance.shape(*means.shape), "precisions_cholesky_")
+        _check_shape(weights, (len(means),), "weights_")
         covariances = getattr(self, "covariances_", None)
         if covariances is None:
             covariances = self._covariance.invert(self._covariance.precisions(factors))[0]
