@@ -84,14 +84,12 @@ peaks = dict()
 """
 
 
-def peaks(body, timeout=300):
+def peaks(body):
     """Peaks in bytes, by name, of a script that fills ``peaks``."""
     script = (
         PREAMBLE.format(rows=ROWS, features=FEATURES, K=K) + body + "\nprint(json.dumps(peaks))\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=timeout
-    )
+    run = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout.splitlines()[-1])
 

@@ -169,6 +169,30 @@ def test_tight_clusters_far_apart_each_have_their_own_variance(init, direction, 
     assert_usable(mixture, X)
 
 
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+@pytest.mark.parametrize("init", INITS)
+@pytest.mark.parametrize("d", [2, 5, 8])
+def test_covariances_at_the_end_of_the_digits_are_no_error_and_no_alarm(d, init, covariance_type):
+    """Two clusters in one component: a variance of 1e16 beside one of 1."""
+    for seed in range(10):
+        rng = np.random.RandomState(seed)
+        y = np.repeat([0, 1], 60)
+        X = rng.randn(120, d) * (1.0 + y)[:, None] + 1e8 * y[:, None]
+        mixture, caught = fit(
+            X,
+            n_components=2,
+            covariance_type=covariance_type,
+            init_params=init,
+            random_state=seed,
+            max_iter=100,
+        )
+        assert not any(issubclass(w.category, ObjectiveFellWarning) for w in caught)
+        for name in FITTED:
+            assert np.isfinite(getattr(mixture, name)).all(), name
+        assert math.isfinite(mixture.lower_bound_)
+        assert set(np.unique(mixture.predict(X))) <= {0, 1}
+
+
 @pytest.mark.parametrize("covariance_type", TYPES)
 @pytest.mark.parametrize("scale", [1e-8, 1e8])
 @pytest.mark.parametrize("init", ["labels", *INITS])
