@@ -427,3 +427,18 @@ def test_a_component_whose_rows_have_no_weight_is_empty():
         mixture.fit(X, sample_weight=weights)
     assert mixture.weights_[2] == 0
     assert not np.any(mixture.predict(X) == 2)
+
+
+@pytest.mark.parametrize("max_iter", [0, 5])
+def test_an_empty_component_with_given_precisions_starts_at_the_rows_that_count(max_iter):
+    X, labels = data()
+    labels = np.minimum(labels, 1)  # nobody in the third component
+    weights = np.random.RandomState(5).randint(0, 3, size=len(X))
+    X[weights == 0] += 1e6
+    rows = np.repeat(np.arange(len(X)), weights)
+    settings = {"precisions_init": np.broadcast_to(np.eye(2), (3, 2, 2)), "max_iter": max_iter}
+    weighted = fit(X, weights, init_params=labels, **settings)
+    repeated = fit(X[rows], init_params=labels[rows], **settings)
+    assert_same_model(weighted, repeated)
+    if max_iter == 0:
+        np.testing.assert_allclose(weighted.means_[2], X[rows].mean(axis=0), rtol=1e-10)

@@ -193,7 +193,7 @@ class Gaussian(Distribution):
         condition = covariance.rounding(old.covariances, before) + covariance.rounding(
             new.covariances, after
         )
-        return law - _EPS * shape[1] * condition * float(n.sum())
+        return law - _EPS * shape[1] ** 2 * condition * float(n.sum())
 
     # ----------------------------------------------------------- sampling
 

@@ -137,7 +137,7 @@ def draw_start(
 def _choose_rows(
     n: int, n_components: int, random_state: np.random.RandomState, sample_weight: np.ndarray | None
 ) -> np.ndarray:
-    if sample_weight is None:
+    if sample_weight is None or (np.ptp(sample_weight) == 0 and n >= n_components):
         return random_state.choice(n, size=n_components, replace=False)
     # one after the other, each in proportion to the weights that are left
     left = sample_weight.copy()

@@ -324,7 +324,8 @@ class GaussianMixture(BaseMixture):
             if means is None:
                 means = statistics["components"].mean.copy()
                 empty = statistics["components"].weight == 0
-                means[empty] = X.mean(axis=0, dtype=np.float64)
+                if empty.any():
+                    means[empty] = np.average(X, axis=0, weights=sample_weight)
             return MixtureParameters(
                 weights, GaussianParameters(means, *self._covariance.invert(precisions))
             )
@@ -346,6 +347,11 @@ class GaussianMixture(BaseMixture):
         for raw in (True, False):
             covariance = total_scatter(X, start.rows, sample_weight, raw=raw)
             covariance[np.diag_indices_from(covariance)] += self.reg_covar
+            factor, singular = self._covariance.factor(covariance)
+            if not len(singular):
+                return GaussianParameters(means, covariance, factor)
+        if self.reg_covar > 0:  # clusters farther apart than the digits go
+            covariance = self._covariance.lift(covariance, singular)
             factor, singular = self._covariance.factor(covariance)
             if not len(singular):
                 return GaussianParameters(means, covariance, factor)
