@@ -137,13 +137,18 @@ def draw_start(
 def _choose_rows(
     n: int, n_components: int, random_state: np.random.RandomState, sample_weight: np.ndarray | None
 ) -> np.ndarray:
-    if sample_weight is None or (np.ptp(sample_weight) == 0 and n >= n_components):
+    if sample_weight is None:
         return random_state.choice(n, size=n_components, replace=False)
+    rows = np.flatnonzero(sample_weight > 0)
+    if (
+        len(rows) >= n_components and np.ptp(sample_weight[rows]) == 0
+    ):  # as if the others were not there
+        return rows[random_state.choice(len(rows), size=n_components, replace=False)]
     # one after the other, each in proportion to the weights that are left
     left = sample_weight.copy()
     cdf = np.cumsum(left)
     # a row that stands for several may be drawn several times where there are too few
-    distinct = np.count_nonzero(left) >= n_components
+    distinct = len(rows) >= n_components
     chosen: list[int] = []
     while len(chosen) < n_components:
         row = min(int(np.searchsorted(cdf, random_state.uniform() * cdf[-1], side="right")), n - 1)
