@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-__all__ = ["Row", "alternate", "geometric_mean", "refuse_unfit"]
+__all__ = ["Row", "alternate", "geometric_mean", "refuse_unfit", "timed"]
 
 
 def refuse_unfit() -> None:
@@ -30,18 +30,29 @@ def refuse_unfit() -> None:
         raise SystemExit(f"kernels not compiled: {', '.join(missing)}; install with a C compiler")
 
 
+def timed(function: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    function()
+    return time.perf_counter() - begun
+
+
 def alternate(
-    ours: Callable[[], object], theirs: Callable[[], object], repeats: int, least_s: float = 0.02
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    repeats: int,
+    first: tuple[float, float] | None = None,
+    least_s: float = 0.02,
 ) -> tuple[float, float]:
-    """Median seconds of each, measured in turn; short calls are repeated inside a measurement."""
-    calls = []
-    for function in (ours, theirs):
-        begun = time.perf_counter()
-        function()
-        calls.append(max(1, int(least_s / max(time.perf_counter() - begun, 1e-9))))
+    """Median seconds of each, measured in turn; short calls are repeated inside a measurement.
+
+    ``first`` are the seconds of a call of each, where they are known already.
+    """
+    functions = ours, theirs
+    first = first or (timed(ours), timed(theirs))
+    calls = [max(1, int(least_s / max(seconds, 1e-9))) for seconds in first]
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
-        for measured, function, n_calls in zip(times, (ours, theirs), calls, strict=True):
+        for measured, function, n_calls in zip(times, functions, calls, strict=True):
             gc.collect()
             begun = time.perf_counter()
             for _ in range(n_calls):
@@ -63,6 +74,11 @@ class Row:
 
     def add(self, ours: float, theirs: float, least: float | None) -> None:
         self.cells.append((theirs / ours, least, ours))
+
+    @property
+    def short(self) -> int:
+        """Cells below what is asked."""
+        return sum(least is not None and ratio < least for ratio, least, _ in self.cells)
 
     def __str__(self) -> str:
         text = f"{self.title:>18}"

@@ -38,7 +38,7 @@ def check_data(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
     if not reset and _is_ready(estimator, X):
         return X
     try:
-        return validate_data(
+        X = validate_data(
             estimator, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=1
         )
     except (ValueError, TypeError) as error:
@@ -46,6 +46,12 @@ def check_data(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
         if advice:
             raise type(error)(f"{error}\n{advice}") from error
         raise
+    # a view into packed records lies between the addresses that numbers may have
+    return X if _is_aligned(X) else X.copy()
+
+
+def _is_aligned(X: np.ndarray) -> bool:
+    return X.flags.aligned and not any(stride % X.itemsize for stride in X.strides)
 
 
 def _is_foreign_array(X: Any) -> bool:
@@ -62,6 +68,7 @@ def _is_ready(estimator: Any, X: Any) -> bool:
         and X.ndim == 2
         and X.dtype in (np.float64, np.float32)
         and len(X) > 0
+        and _is_aligned(X)
         and X.shape[1] == getattr(estimator, "n_features_in_", None)
         and not hasattr(estimator, "feature_names_in_")
         and bool(np.isfinite(X.sum(dtype=np.float64)))
@@ -97,6 +104,10 @@ def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
         raise ValueError(
             f"Negative values in data passed to `sample_weight`: {weights[row]:g} in row {row}."
             " Use 0 to leave a row out."
+        )
+    if not np.isfinite(weights.sum()):
+        raise ValueError(
+            f"sample_weight: the sum overflows, the largest is {weights.max():g}. Divide them by it."
         )
     if not np.any(weights > 0):
         raise ValueError("sample_weight: all weights are zero; at least one row must count.")

@@ -6,10 +6,9 @@ import threading
 import time
 from typing import Any
 
-import numpy as np
 from sklearn.callback import CallbackContext
 
-from .em.loop import Result
+from .em.loop import Result, RunState
 
 __all__ = ["FitWatch"]
 
@@ -56,7 +55,6 @@ class RunWatch:
         self.watch, self.number = watch, number
         self.context: CallbackContext | None = None
         self.iteration: CallbackContext | None = None
-        self.trace: list[float] = []
         self.clock = time.perf_counter()
 
     def __enter__(self) -> Any:
@@ -78,34 +76,27 @@ class RunWatch:
                     estimator=self.watch.estimator, **self.watch.given
                 )
 
-    def __call__(self, n_iter: int, objective: float, change: float, parameters: Any) -> bool:
+    def __call__(self, state: RunState, change: float) -> bool:
         watch = self.watch
-        if watch.verbose and n_iter % watch.interval == 0:
-            line = f"  Iteration {n_iter}"
+        if watch.verbose and state.n_iter % watch.interval == 0:
+            line = f"  Iteration {state.n_iter}"
             if watch.verbose >= 2:
                 now = time.perf_counter()
-                line += f"\t time lapse {now - self.clock:.5f}s\t lower bound {objective:.5f}\t change {change:.5f}"
+                line += (
+                    f"\t time lapse {now - self.clock:.5f}s\t lower bound {state.objective:.5f}"
+                    f"\t change {change:.5f}"
+                )
                 self.clock = now
             print(line)
         if self.context is None:
             return False
-        self.trace.append(objective)
         with watch.lock:
             iteration = self.context.subcontext(task_name="iteration")
             iteration.call_on_fit_task_begin(estimator=watch.estimator, **watch.given)
             return iteration.call_on_fit_task_end(
                 estimator=watch.estimator,
                 **watch.given,
-                reconstruction_attributes=lambda: self._fitted(n_iter, objective, parameters),
+                reconstruction_attributes=lambda: watch.estimator._fitted_attributes(
+                    state.result(), watch.given["X"].dtype
+                ),
             )
-
-    def _fitted(self, n_iter: int, objective: float, parameters: Any) -> dict[str, Any]:
-        published = self.watch.estimator.publish(parameters)
-        return {
-            **published,
-            "_published_names": list(published),
-            "converged_": False,
-            "n_iter_": n_iter,
-            "lower_bound_": float(objective),
-            "lower_bounds_": np.array(self.trace),
-        }

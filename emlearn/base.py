@@ -24,7 +24,7 @@ from .em.reduce import add_steps, map_reduce, row_blocks
 from .em.squarem import Squarem
 from .em.statistics import Statistics
 from .em.threads import Workers, effective_threads, single_threaded_blas
-from .exceptions import SingularError, warn_user
+from .exceptions import ObjectiveFellWarning, SingularError, warn_user
 
 __all__ = ["EMMixin"]
 
@@ -117,7 +117,7 @@ class EMMixin(CallbackSupportMixin):
     ----------
     converged_ : bool
     n_iter_ : int
-        M-steps of the best run.
+        M-steps of the best run; an accepted extrapolation counts as one.
     n_e_steps_ : int
         E-steps of the best run, the final one included.
     lower_bound_ : float
@@ -216,11 +216,12 @@ class EMMixin(CallbackSupportMixin):
     def publish(self, parameters: Any) -> dict[str, Any]:
         """The fitted attributes, by name."""
         if dataclasses.is_dataclass(parameters):
-            if self.parameters_class is not type(parameters):
+            own_recall = type(self).recall is not EMMixin.recall
+            if self.parameters_class is not type(parameters) and not own_recall:
                 raise TypeError(
                     f"the parameters of {type(self).__name__} are the dataclass"
                     f" {type(parameters).__name__}; say parameters_class = {type(parameters).__name__}"
-                    " in the class, so that they can be read back from the fitted attributes"
+                    " in the class, or define recall, so that they can be read back"
                 )
             parameters = {
                 f.name: getattr(parameters, f.name) for f in dataclasses.fields(parameters)
@@ -329,7 +330,9 @@ class EMMixin(CallbackSupportMixin):
                         parameters,
                         tol=self._setting("tol"),
                         max_iter=self._setting("max_iter"),
-                        previous=self._previous_objective if warm else -math.inf,
+                        previous=vars(self).get("_previous_objective", -math.inf)
+                        if warm
+                        else -math.inf,
                         accelerator=ACCELERATORS[accelerate]() if accelerate else None,
                         monitor=monitor,
                     )
@@ -384,6 +387,13 @@ class EMMixin(CallbackSupportMixin):
                 f" the best of the others is used. The first was dropped because: {lost[0]}",
                 ConvergenceWarning,
             )
+        if best.fell is not None:
+            warn_user(
+                f"The objective fell by {best.fell[1]:.3g} at iteration {best.fell[0]}. EM never lets it"
+                " fall: the E-step and the M-step do not belong together, or one of them has lost its"
+                " precision.",
+                ObjectiveFellWarning,
+            )
         if not sound:
             warn_user(
                 f"The fit stopped at its last sound parameters. {best.detail}",
@@ -397,16 +407,28 @@ class EMMixin(CallbackSupportMixin):
             )
 
     def _set_fitted(self, result: loop.Result, dtype: Any) -> None:
-        published = self.publish(result.parameters)
-        self._published_names = list(published)
-        for name, value in published.items():
-            narrow = (
-                isinstance(value, np.ndarray) and value.dtype == np.float64 and dtype == np.float32
-            )
-            setattr(self, name, value.astype(np.float32) if narrow else value)
-        for name, value in _summary(result).items():
+        for name, value in self._fitted_attributes(result, dtype).items():
             setattr(self, name, value)
-        self._previous_objective = float(result.previous_objective)
+
+    def _fitted_attributes(self, result: loop.Result, dtype: Any) -> dict[str, Any]:
+        """What a fit that ended with this result knows; arrays in the type of the data."""
+        published = self.publish(result.parameters)
+        for name, value in published.items():
+            if isinstance(value, np.ndarray) and value.dtype == np.float64 and dtype == np.float32:
+                published[name] = value.astype(np.float32)
+        return {
+            **published,
+            "_published_names": list(published),
+            "_previous_objective": float(result.previous_objective),
+            "converged_": result.converged,
+            "n_iter_": result.n_iter,
+            "n_e_steps_": result.n_e_steps,
+            "lower_bound_": float(result.objective),
+            "lower_bounds_": result.objectives,
+            "restart_lower_bounds_": np.array([result.objective]),
+            "n_best_restarts_": 1,
+            "stop_reason_": result.detail,
+        }
 
     # ---------------------------------------------------------------- data
 
@@ -443,14 +465,3 @@ def _in_range(sample_weight: np.ndarray | None) -> np.ndarray | None:
     if sample_weight is None or 1e-100 < sample_weight.max() < 1e100:
         return sample_weight
     return np.ldexp(sample_weight, -int(np.frexp(sample_weight.max())[1]))
-
-
-def _summary(result: loop.Result) -> dict[str, Any]:
-    return {
-        "converged_": result.converged,
-        "n_iter_": result.n_iter,
-        "n_e_steps_": result.n_e_steps,
-        "lower_bound_": float(result.objective),
-        "lower_bounds_": result.objectives,
-        "stop_reason_": result.detail,
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from sklearn.pipeline import Pipeline
-from sklearn.utils.metadata_routing import MetadataRequest
+from sklearn.utils.metadata_routing import UNCHANGED, MetadataRequest
 
 __all__ = ["aic_scorer", "bic_scorer", "icl_scorer"]
 
@@ -17,21 +17,22 @@ class _CriterionScorer:
         self.criterion = criterion
         self._sample_weight = sample_weight
 
-    def set_score_request(self, *, sample_weight: bool | str | None = None) -> Self:
+    def set_score_request(self, *, sample_weight: bool | str | None = UNCHANGED) -> Self:
         """A scorer that asks for sample weights where metadata are routed.
 
         Parameters
         ----------
-        sample_weight : bool, str or None, default=None
+        sample_weight : bool, str or None
             True asks for them, False refuses them, a string is another name for
-            them, None raises an error where they are passed.
+            them, None raises an error where they are passed. Left out, it stays.
 
         Returns
         -------
         scorer
             A new one; the module's own stays as it is.
         """
-        return type(self)(self.criterion, sample_weight)
+        keep = sample_weight is UNCHANGED or sample_weight == UNCHANGED
+        return type(self)(self.criterion, self._sample_weight if keep else sample_weight)
 
     def get_metadata_routing(self) -> MetadataRequest:
         """What the scorer asks for, by scikit-learn's protocol."""

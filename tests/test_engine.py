@@ -1,5 +1,6 @@
 """EMMixin, the loop, threads and acceleration, with models of one's own."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -13,10 +14,12 @@ import pytest
 from scipy.special import gammaln
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_info
 
 from emlearn import EMMixin, GaussianMixture
 from emlearn.datasets import load_faithful, load_linkage, load_london_deaths
 from emlearn.em import Squarem, StopReason, Sums, Workers, effective_threads, row_blocks, run
+from emlearn.em.threads import single_threaded_blas
 from emlearn.exceptions import ObjectiveFellWarning, SingularError
 
 HERE = Path(__file__).parent / "reference"
@@ -218,16 +221,29 @@ def test_an_objective_that_is_not_a_number_is_singular():
 
 
 def test_the_loop_says_when_the_objective_falls():
-    with pytest.warns(ObjectiveFellWarning, match="fell by 0.5 at iteration 2"):
-        run(Scripted([0.0, 1.0, 0.5, 0.5, 0.5]), 0, tol=0.1, max_iter=3)
+    assert run(Scripted([0.0, 1.0, 0.5, 0.5, 0.5]), 0, tol=0.1, max_iter=3).fell == (2, 0.5)
+    assert run(Scripted([0.0, 1.0, 1.5, 1.6, 1.6]), 0, tol=0.1, max_iter=3).fell is None
+
+    class Wrong(PoissonMixture):
+        def m_step(self, statistics, parameters):
+            return {"weights": parameters["weights"], "rates": parameters["rates"] * 1.1}
+
+    X = np.full((30_000, 1), 2.0)
+    model = Wrong(random_state=0, max_iter=30, n_init=3, n_jobs=2)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X)
+    fell = [w for w in caught if w.category is ObjectiveFellWarning]
+    assert len(fell) == 1
+    assert fell[0].filename == __file__
 
 
 def test_a_monitor_stops_the_run():
     seen = []
 
-    def monitor(n_iter, objective, change, parameters):
-        seen.append((n_iter, objective))
-        return n_iter == 2
+    def monitor(state, change):
+        seen.append((state.n_iter, state.objective))
+        return state.n_iter == 2
 
     result = run(Scripted([0.0, 1.0, 2.0, 3.0]), 0, tol=0.1, max_iter=9, monitor=monitor)
     assert result.reason is StopReason.CALLBACK
@@ -252,6 +268,29 @@ def test_methods_that_are_missing_are_named():
 
     with pytest.raises(NotImplementedError, match="Empty must define initial_parameters"):
         Empty().fit([[1.0]])
+
+
+def test_parameters_may_be_a_dataclass():
+    @dataclasses.dataclass(frozen=True)
+    class Theta:
+        theta: float
+
+    class WithClass(Linkage):
+        def initial_parameters(self, X, sample_weight, random_state):
+            return Theta(0.5)
+
+        def e_step(self, parameters, X, sample_weight):
+            return super().e_step({"theta": parameters.theta}, X, sample_weight)
+
+        def m_step(self, statistics, parameters):
+            return Theta(**super().m_step(statistics, None))
+
+    X = load_linkage().data
+    with pytest.raises(TypeError, match="parameters_class = Theta"):
+        WithClass().fit(X)
+    WithClass.parameters_class = Theta
+    model = WithClass().fit(X)
+    assert model.score(X) == model.lower_bound_
 
 
 def test_settings_are_validated():
@@ -353,7 +392,98 @@ def test_squarem_never_falls_and_is_no_worse(covariance_type):
     assert np.median(ratios) >= 1.3
 
 
+def test_a_proposal_that_breaks_a_step_costs_nothing():
+    class Fragile(PoissonMixture):
+        def m_step(self, statistics, parameters):
+            if parameters is not None and np.any(statistics["x"] > 1e4):
+                raise np.linalg.LinAlgError("outside")
+            return super().m_step(statistics, parameters)
+
+    class Wild:
+        def propose(self, statistics, rise):
+            return statistics * 1e6
+
+        def judge(self, accepted, path):
+            assert not accepted
+
+    data = load_london_deaths()
+    model = Fragile()
+    start = model.initial_parameters(None, None, np.random.RandomState(0))
+
+    class Bound:
+        def e_step(self, parameters):
+            return model.e_step(parameters, data.data, data.sample_weight)
+
+        m_step = staticmethod(model.m_step)
+        ascent = staticmethod(lambda old, new, statistics: 0.0)
+
+    plain = run(Bound(), start, tol=0.0, max_iter=5)
+    wild = run(Bound(), start, tol=0.0, max_iter=5, accelerator=Wild())
+    np.testing.assert_array_equal(plain.objectives, wild.objectives)
+
+
 # ---------------------------------------------------------------------------- threads
+
+
+@pytest.mark.parametrize("first_out", [0, 1])
+def test_overlapping_fits_put_the_threads_back(first_out):
+    before = [(i["filepath"], i["num_threads"]) for i in threadpool_info()]
+    inside, leave = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
+    seen = []
+
+    def hold(i):
+        with single_threaded_blas():
+            seen.append({x["num_threads"] for x in threadpool_info()})
+            inside[i].set()
+            leave[i].wait(10)
+
+    threads = [threading.Thread(target=hold, args=(i,)) for i in (0, 1)]
+    for thread, entered in zip(threads, inside, strict=True):
+        thread.start()
+        entered.wait(10)
+    for i in (first_out, 1 - first_out):
+        leave[i].set()
+        threads[i].join()
+    assert seen == [{1}, {1}]
+    assert [(i["filepath"], i["num_threads"]) for i in threadpool_info()] == before
+
+
+def test_the_limit_nests_in_one_thread_and_beside_another():
+    before = [(i["filepath"], i["num_threads"]) for i in threadpool_info()]
+    done = threading.Event()
+
+    def other():
+        with single_threaded_blas():
+            done.wait(10)
+
+    thread = threading.Thread(target=other)
+    with single_threaded_blas():
+        thread.start()
+        with single_threaded_blas():
+            assert {i["num_threads"] for i in threadpool_info()} == {1}
+        assert {i["num_threads"] for i in threadpool_info()} == {1}
+    done.set()
+    thread.join()
+    assert [(i["filepath"], i["num_threads"]) for i in threadpool_info()] == before
+
+
+def test_a_failure_ends_the_calls_that_are_under_way():
+    steps = []
+    with pytest.raises(KeyError), Workers(2) as workers:
+
+        def long():
+            for i in range(10_000):
+                workers.check()
+                steps.append(i)
+                time.sleep(0.001)
+            return [0]
+
+        def broken():
+            time.sleep(0.02)
+            raise KeyError("broken")
+
+        workers.map_reduce([long, broken], list.__add__, bounded=False)
+    assert len(steps) < 5_000
 
 
 def test_jobs_nest_and_merge_in_order():

@@ -69,6 +69,8 @@ def use_instruction_set(str name):
 
 
 cdef int _read_rows(X, em_rows *rows) except -1:
+    if any(stride % X.itemsize for stride in X.strides) or not X.flags.aligned:
+        raise ValueError("the addresses of the rows are no multiples of their item size; pass a copy")
     # X may have any strides: C or Fortran order, float32 or float64, a memory map; it is never copied
     cdef const double[:, :] x64
     cdef const float[:, :] x32
@@ -92,7 +94,10 @@ cdef int _read_rows(X, em_rows *rows) except -1:
 cdef int _check(X, sample_weight, int density, const double[::1] constants, const double[:, ::1] means,
                 const double[::1] factors) except -1:
     cdef ptrdiff_t K = means.shape[0], d = means.shape[1]
-    cdef ptrdiff_t size = {EM_FULL: K * d * d, EM_TIED: d * d, EM_DIAG: K * d, EM_SPHERICAL: K}[density]
+    sizes = {EM_FULL: K * d * d, EM_TIED: d * d, EM_DIAG: K * d, EM_SPHERICAL: K}
+    if density not in sizes:
+        raise ValueError(f"{density} is no kind of density")
+    cdef ptrdiff_t size = sizes[density]
     if constants.shape[0] != K or factors.shape[0] != size:
         raise ValueError(f"{K} constants and {size} factors are needed, got {constants.shape[0]} and {factors.shape[0]}")
     if X.shape[1] != d or X.shape[0] == 0:
@@ -145,6 +150,8 @@ def e_step(X, sample_weight, int density, int form, const double[::1] constants,
     if sample_weight is not None:
         w = sample_weight
         rows.weights = &w[0]
+    if form not in (EM_FULL, EM_TIED, EM_DIAG):
+        raise ValueError(f"{form} is no form of the scatter")
     count, mean = np.empty(K), np.empty((K, d))
     scatter = np.empty({EM_FULL: (K, d, d), EM_TIED: (d, d), EM_DIAG: (K, d)}[form])
     cdef double[::1] count_view = count, second_view = scatter.reshape(-1)
@@ -174,6 +181,14 @@ def scores(X, int density, const double[::1] constants, const double[:, ::1] mea
     cdef em_scores out
     cdef int failed
     _check(X, None, density, constants, means, factors)
+    for name, out, shape in (
+        ("joint", joint, (X.shape[0], means.shape[0])),
+        ("posterior", posterior, (X.shape[0], means.shape[0])),
+        ("log_density", log_density, (X.shape[0],)),
+        ("label", label, (X.shape[0],)),
+    ):
+        if out is not None and np.shape(out) != shape:
+            raise ValueError(f"{name} must have the shape {shape}, got {np.shape(out)}")
     _model(density, constants, means, factors, &model)
     _read_rows(X, &rows)
     rows.weights = NULL

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..exceptions import DomainError, ObjectiveFellWarning, SingularError, warn_user
+from ..exceptions import DomainError, SingularError
 from .statistics import Statistics
 
-__all__ = ["Accelerator", "Problem", "Result", "StopReason", "run"]
+__all__ = ["Accelerator", "Problem", "Result", "RunState", "StopReason", "run"]
 
 
 class StopReason(enum.StrEnum):
@@ -62,12 +62,15 @@ class Result:
     previous_objective : float
         Of the parameters one M-step before: where a warm start takes up the comparison.
     n_iter : int
-        M-steps that were kept.
+        M-steps that were kept; an accepted proposal counts as one.
     n_e_steps : int
         All E-steps, those of rejected proposals and the final one included.
     reason : StopReason
     detail : str
         The reason in a sentence.
+    fell : tuple of (int, float), or None
+        The first iteration at which the objective fell by more than the model's law and rounding
+        allow, and by how much.
     """
 
     parameters: Any
@@ -78,6 +81,7 @@ class Result:
     n_e_steps: int
     reason: StopReason
     detail: str
+    fell: tuple[int, float] | None = None
 
     @property
     def converged(self) -> bool:
@@ -97,7 +101,7 @@ def run(
     max_iter: int,
     previous: float = -math.inf,
     accelerator: Accelerator | None = None,
-    monitor: Callable[[int, float, float, Any], bool] | None = None,
+    monitor: Callable[[RunState, float], bool] | None = None,
 ) -> Result:
     """Run EM from given parameters.
 
@@ -120,8 +124,10 @@ def run(
         The objective one M-step before the start, of a run that is continued.
     accelerator : Accelerator, default=None
     monitor : callable, default=None
-        ``monitor(n_iter, objective, change, parameters)`` after each M-step
-        that was kept; the run stops when it returns True.
+        ``monitor(state, change)`` after each M-step that was kept, with where
+        the run stands (``n_iter``, ``objective``, ``parameters``, and
+        ``result()``, what stopping there gives) and the change of the objective
+        that the rule looks at; the run stops when it returns True.
 
     Returns
     -------
@@ -132,7 +138,7 @@ def run(
     SingularError
         If the objective at the start is not a number.
     """
-    state = _Run(problem, parameters, previous, monitor)
+    state = RunState(problem, parameters, previous, monitor)
     reason, detail = StopReason.MAX_ITER, f"max_iter={max_iter} M-steps were made"
     while state.n_iter < max_iter:
         change = state.objective - state.previous
@@ -149,19 +155,10 @@ def run(
         if state.stopped:
             reason, detail = StopReason.CALLBACK, "a callback asked to stop"
             break
-    return Result(
-        parameters=state.parameters,
-        objective=state.objective,
-        objectives=np.array(state.objectives),
-        previous_objective=state.previous,
-        n_iter=state.n_iter,
-        n_e_steps=state.n_e_steps,
-        reason=reason,
-        detail=f"{reason}: {detail}",
-    )
+    return state.result(reason, detail)
 
 
-class _Run:
+class RunState:
     """Where a run stands."""
 
     def __init__(
@@ -182,7 +179,8 @@ class _Run:
             raise SingularError("the objective at the start is not a number")
         self.n_e_steps, self.n_iter = 1, 0
         self.objectives: list[float] = []
-        self.stopped = self.fell = False
+        self.stopped = False
+        self.fell: tuple[int, float] | None = None
 
     def step(self, change: float) -> float:
         """One EM step; what it gained."""
@@ -192,11 +190,10 @@ class _Run:
         if math.isnan(objective):
             raise SingularError("the objective is not a number")
         rise = objective - self.objective
-        if rise < 0 and not self.fell:
+        if rise < 0 and self.fell is None:
             allowed = self.problem.ascent(self.parameters, parameters, self.statistics)
-            self.fell = rise < min(allowed, 0.0) - _NOISE * max(1.0, abs(objective))
-            if self.fell:
-                _warn_fall(self.n_iter + 1, rise)
+            if rise < min(allowed, 0.0) - _NOISE * max(1.0, abs(objective)):
+                self.fell = (self.n_iter + 1, -rise)
         self._keep(parameters, statistics, objective, self.objective, change)
         return rise
 
@@ -217,8 +214,8 @@ class _Run:
                 self.n_e_steps += 1
                 path.append(proposal)
                 accepted = objective >= self.objective
-        except (SingularError, DomainError):
-            pass
+        except (SingularError, DomainError, ArithmeticError, np.linalg.LinAlgError):
+            accepted = False  # nothing is lost: EM goes on from where it was
         if accepted:
             # no comparison across a jump: the next EM step starts a new one
             self._keep(parameters, proposal, objective, -math.inf, math.inf)
@@ -240,14 +237,20 @@ class _Run:
         )
         self.n_iter += 1
         self.objectives.append(objective)
-        self.stopped = self.monitor is not None and self.monitor(
-            self.n_iter, objective, change, parameters
+        self.stopped = self.monitor is not None and self.monitor(self, change)
+
+    def result(
+        self, reason: StopReason = StopReason.CALLBACK, detail: str = "the run has not ended"
+    ) -> Result:
+        """What stopping here gives."""
+        return Result(
+            parameters=self.parameters,
+            objective=self.objective,
+            objectives=np.array(self.objectives),
+            previous_objective=self.previous,
+            n_iter=self.n_iter,
+            n_e_steps=self.n_e_steps,
+            reason=reason,
+            detail=f"{reason}: {detail}",
+            fell=self.fell,
         )
-
-
-def _warn_fall(n_iter: int, rise: float) -> None:
-    warn_user(
-        f"The objective fell by {-rise:.3g} at iteration {n_iter}. EM never lets it fall: the E-step and the M-step"
-        " do not belong together, or one of them has lost its precision.",
-        ObjectiveFellWarning,
-    )

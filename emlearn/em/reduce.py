@@ -70,6 +70,8 @@ def map_reduce(
         None runs in the calling thread.
     """
     if len(blocks) == 1:
+        if workers is not None:
+            workers.check()
         return function(blocks[0])
     return (workers or Workers(1)).map_reduce([partial(function, block) for block in blocks], merge)
 

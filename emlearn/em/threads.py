@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -18,48 +19,51 @@ T = TypeVar("T")
 class _BlasLimit:
     """BLAS and OpenMP held to one thread while anybody asks for it.
 
-    The limit is process-wide, so nested and concurrent requests share one:
-    the first sets it, the last restores what was there.
+    Some libraries keep the number for the whole process, some for each thread.
+    So what was there is noted once, by the first who asks; whoever asks sets 1
+    in his own thread, and puts back there what was noted.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._own = threading.local()
         self._depth = 0
-        self._allowed = 1
+        self._original: list[tuple[Any, int]] = []
         self._controller: ThreadpoolController | None = None
-        self._limiter: Any = None
 
-    def _blas(self) -> ThreadpoolController:
+    def _libraries(self) -> list[Any]:
         if self._controller is None:  # made once: finding the libraries takes milliseconds
             self._controller = ThreadpoolController()
-        return self._controller
+        return self._controller.lib_controllers
 
     def allowed(self) -> int:
+        """Threads that BLAS may use, or might before it was held."""
         with self._lock:
-            if self._depth:
-                return self._allowed
-            return self._count()
+            numbers = self._original if self._depth else self._numbers()
+            return max((n for library, n in numbers if library.user_api == "blas"), default=1)
 
-    def _count(self) -> int:
-        libraries = self._blas().select(user_api="blas").lib_controllers
-        return max(
-            (library.get_num_threads() for library in libraries), default=os.cpu_count() or 1
-        )
+    def _numbers(self) -> list[tuple[Any, int]]:
+        numbers = [(library, library.get_num_threads()) for library in self._libraries()]
+        return [(library, n) for library, n in numbers if n]
 
     def enter(self) -> None:
+        own = getattr(self._own, "depth", 0)
         with self._lock:
             if self._depth == 0:
-                self._allowed = self._count()
-                self._limiter = self._blas().limit(limits=1)
-                self._limiter.__enter__()
+                self._original = self._numbers()
             self._depth += 1
+            if own == 0:
+                for library, _ in self._original:
+                    library.set_num_threads(1)
+        self._own.depth = own + 1
 
     def leave(self) -> None:
+        self._own.depth -= 1
         with self._lock:
             self._depth -= 1
-            if self._depth == 0:
-                self._limiter.__exit__(None, None, None)
-                self._limiter = None
+            if self._own.depth == 0:
+                for library, n in self._original:
+                    library.set_num_threads(n)
 
 
 _LIMIT = _BlasLimit()
@@ -86,6 +90,10 @@ def effective_threads(n_jobs: int | None) -> int:
     return n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
 
 
+class _Cancelled(BaseException):
+    """Another call of the pool failed: nobody waits for this one any more."""
+
+
 class _Job:
     """Calls whose values are merged in their order, as they become ready."""
 
@@ -110,7 +118,7 @@ class _Job:
         self.value: Any = None
         self.merge = merge
         self.ahead = ahead
-        self.error: tuple[int, BaseException] | None = None
+        self.error: tuple[float, BaseException] | None = None
 
     def take(self) -> int | None:
         if self.error is not None or self.taken == len(self.calls):
@@ -132,7 +140,9 @@ class _Job:
             self.merged += 1
 
     def fail(self, index: int, error: BaseException) -> None:
-        if self.error is None or index < self.error[0]:
+        if isinstance(error, _Cancelled):
+            self.error = self.error or (math.inf, error)
+        elif self.error is None or index < self.error[0]:
             self.error = (index, error)
 
     @property
@@ -159,7 +169,7 @@ class Workers:
         self._condition = threading.Condition()
         self._jobs: list[_Job] = []
         self._threads: list[threading.Thread] = []
-        self._closing = False
+        self._closing = self._cancelled = False
 
     def __enter__(self) -> Workers:
         return self
@@ -167,9 +177,15 @@ class Workers:
     def __exit__(self, *exception: object) -> None:
         with self._condition:
             self._closing = True
+            self._cancelled = self._cancelled or exception[0] is not None
             self._condition.notify_all()
         for thread in self._threads:
             thread.join()
+
+    def check(self) -> None:
+        """End the call that asks where another of the pool has failed, or the user has interrupted."""
+        if self._cancelled:
+            raise _Cancelled
 
     def map_reduce(
         self, calls: Iterable[Callable[[], T]], merge: Callable[[T, T], T], *, bounded: bool = True
@@ -189,6 +205,7 @@ class Workers:
         object
             ``merge(merge(first, second), third)`` and so on.
         """
+        self.check()
         if self.n_threads == 1:
             return self._serial(calls, merge)
         job = _Job(merge, self.n_threads + 1 if bounded else None)
@@ -231,14 +248,23 @@ class Workers:
             thread.start()
 
     def _step(self, job: _Job) -> None:
-        """Run one call of the job, or wait until something has changed."""
+        """Run one call, of this job or of one that began later; or wait until something has changed."""
         with self._condition:
-            index = job.take()
-            if index is None:
+            found = self._take(self._jobs[self._jobs.index(job) :], job)
+            if found is None:
                 if not job.done:
                     self._condition.wait()
                 return
-        self._run(job, index)
+        self._run(*found)
+
+    @staticmethod
+    def _take(jobs: list[_Job], first: _Job | None = None) -> tuple[_Job, int] | None:
+        """A call that may begin: of the first job, or else of the youngest, whose calls are the shortest."""
+        for job in ([first] if first else []) + jobs[::-1]:
+            index = job.take()
+            if index is not None:
+                return job, index
+        return None
 
     def _run(self, job: _Job, index: int) -> None:
         call, job.calls[index] = job.calls[index], None
@@ -248,6 +274,7 @@ class Workers:
             with self._condition:
                 job.running -= 1
                 job.fail(index, error)
+                self._cancelled = True
                 self._condition.notify_all()
             return
         with self._condition:
@@ -258,15 +285,11 @@ class Workers:
             self._condition.notify_all()
 
     def _serve(self) -> None:
-        while True:
-            with self._condition:
-                while True:
-                    if self._closing:
-                        return
-                    job, index = next(
-                        ((j, i) for j in self._jobs if (i := j.take()) is not None), (None, None)
-                    )
-                    if job is not None:
-                        break
-                    self._condition.wait()
-            self._run(job, index)
+        with single_threaded_blas():
+            while True:
+                with self._condition:
+                    while (found := self._take(self._jobs)) is None or self._closing:
+                        if self._closing:
+                            return
+                        self._condition.wait()
+                self._run(*found)

@@ -105,6 +105,11 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
             )
             statistics = part if statistics is None else statistics + part
         assert statistics is not None
+        if not statistics["labels"]["counts"].any():
+            raise ValueError(
+                "init_params leaves out every row that has a weight; at least one must belong to a"
+                " component."
+            )
         return self._start_parameters(model, start, statistics, X, sample_weight)
 
     def _draw(
@@ -122,7 +127,7 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
         return given_start(self.init_params, X, self.n_components, random_state)
 
     def _repeatable_start(self) -> bool:
-        given = not isinstance(self.init_params, str) and not isinstance(self.init_params, Callable)
+        given = not isinstance(self.init_params, str) and not callable(self.init_params)
         return given or not self._needs_start()
 
     def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
@@ -134,7 +139,7 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
             )
         n = X.shape[0]
         if sample_weight is not None:  # a weight of 2 is two rows, a weight of 0 is none
-            n = max(int(np.count_nonzero(sample_weight)), math.floor(sample_weight.sum()))
+            n = max(int(np.count_nonzero(sample_weight)), int(min(sample_weight.sum(), 2.0**53)))
         if n < 2:
             raise ValueError(
                 f"Found array with {n} sample(s) (shape={X.shape}) while a minimum of 2 is required by"
@@ -149,10 +154,14 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
 
     def _set_fitted(self, result: Any, dtype: Any) -> None:
         super()._set_fitted(result, dtype)
-        self.n_parameters_ = self._n_parameters()
         found = self._degeneracies(result.parameters)
         if found:
             warn_user(" ".join(found), DegenerateComponentsWarning)
+
+    def _fitted_attributes(self, result: Any, dtype: Any) -> dict[str, Any]:
+        model = MixtureModel(Labels(), self._distribution())
+        n_free = model.n_free(result.parameters)
+        return {**super()._fitted_attributes(result, dtype), "n_parameters_": n_free}
 
     def _degeneracies(self, parameters: MixtureParameters) -> list[str]:
         """What is wrong with which components, in sentences."""
@@ -169,7 +178,9 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
     def _scores(self, X: Any, **wanted: tuple[tuple[int, ...], Any]) -> dict[str, np.ndarray]:
         """Outputs of the model's ``scores`` by name: trailing shape, and type (None: that of X and the weights)."""
         check_is_fitted(self)
-        X = self._check_data(X, reset=False)
+        return self._fill(self._check_data(X, reset=False), **wanted)
+
+    def _fill(self, X: np.ndarray, **wanted: tuple[tuple[int, ...], Any]) -> dict[str, np.ndarray]:
         parameters, model = self._recall_for(X), self._em_model(X)
         outputs = {
             name: np.empty((len(X), *tail), dtype=dtype or np.result_type(X, self.weights_))
@@ -288,32 +299,51 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
         -------
         float
         """
-        if getattr(X, "dtype", None) != np.float32:
-            return self._total_log_density(X, sample_weight)[2]
-        values = self.score_samples(X)  # the mean of the rounded values, as in scikit-learn
-        weights = check_weights(sample_weight, values)
+        check_is_fitted(self)
+        X = self._check_data(X, reset=False)
+        weights = check_weights(sample_weight, X)
+        if X.dtype != np.float32:
+            return self._total_log_density(X, weights)[1]
+        # the mean of the rounded values, as in scikit-learn
+        values = self._fill(X, log_density=((), None))["log_density"]
         if weights is not None:
             shares = (weights / weights.mean()).astype(values.dtype)
             values = np.where(weights > 0, values * shares, values.dtype.type(0))
         return float(values.mean())
 
-    def _total_log_density(self, X: Any, sample_weight: Any) -> tuple[np.ndarray, float, float]:
-        """X, the number of rows that count, the mean log-density."""
+    def _total_log_density(
+        self, X: np.ndarray, weights: np.ndarray | None, *, certainty: bool = False
+    ) -> tuple[float, float, float]:
+        """The number of rows that count, the mean log-density, the sum of log max posterior (0 if not asked)."""
+        parameters, model = self._recall_for(X), self._em_model(X)
+        K = len(parameters.weights)
+
+        def total(rows: slice) -> np.ndarray:
+            n = rows.stop - rows.start
+            outputs = {"log_density": np.empty(n)}
+            if certainty:
+                outputs["posterior"] = np.empty((n, K))
+            model.scores(parameters, X[rows], **outputs)
+            values = outputs["log_density"]
+            top = np.log(outputs["posterior"].max(axis=1)) if certainty else np.zeros(1)
+            if weights is None:
+                return np.array([values.sum(), top.sum()])
+            w = weights[rows]
+            return np.array([np.where(w > 0, values, 0.0) @ w, top @ w if certainty else 0.0])
+
+        value, sure = self._each_block(X, model, total, np.add)
+        n = float(X.shape[0] if weights is None else weights.sum())
+        return n, float(value) / n, float(sure)
+
+    def _criterion(
+        self, X: Any, sample_weight: Any, *, certainty: bool = False
+    ) -> tuple[float, float]:
+        """Minus twice the log-likelihood (of completed data, with ``certainty``), and the number of rows."""
         check_is_fitted(self)
         X = self._check_data(X, reset=False)
         weights = check_weights(sample_weight, X)
-        parameters, model = self._recall_for(X), self._em_model(X)
-
-        def total(rows: slice) -> float:
-            values = np.empty(rows.stop - rows.start)
-            model.scores(parameters, X[rows], log_density=values)
-            if weights is None:
-                return float(values.sum())
-            return float(np.where(weights[rows] > 0, values, 0.0) @ weights[rows])
-
-        value = self._each_block(X, model, total, float.__add__)
-        n = float(X.shape[0] if weights is None else weights.sum())
-        return X, n, value / n
+        n, mean, sure = self._total_log_density(X, weights, certainty=certainty)
+        return -2 * (mean * n + sure), n
 
     def _n_parameters(self) -> int:
         """Number of free parameters."""
@@ -332,8 +362,8 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
         -------
         float
         """
-        _, n, mean = self._total_log_density(X, sample_weight)
-        return -2 * mean * n + self._n_parameters() * math.log(n)
+        deviance, n = self._criterion(X, sample_weight)
+        return deviance + self._n_parameters() * math.log(n)
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Akaike information criterion; the lower the better.
@@ -347,8 +377,7 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
         -------
         float
         """
-        _, n, mean = self._total_log_density(X, sample_weight)
-        return -2 * mean * n + 2 * self._n_parameters()
+        return self._criterion(X, sample_weight)[0] + 2 * self._n_parameters()
 
     def icl(self, X: Any, sample_weight: Any = None) -> float:
         """Integrated completed likelihood; the lower the better.
@@ -372,18 +401,8 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
         model for clustering with the integrated completed likelihood. IEEE
         Transactions on Pattern Analysis and Machine Intelligence 22(7), 719-725.
         """
-        X, n, mean = self._total_log_density(X, sample_weight)
-        weights = check_weights(sample_weight, X)
-        parameters, model = self._recall_for(X), self._em_model(X)
-
-        def certainty(rows: slice) -> float:
-            posterior = np.empty((rows.stop - rows.start, len(parameters.weights)))
-            model.scores(parameters, X[rows], posterior=posterior)
-            top = np.log(posterior.max(axis=1))
-            return float(top.sum() if weights is None else top @ weights[rows])
-
-        total = self._each_block(X, model, certainty, float.__add__)
-        return -2 * mean * n + self._n_parameters() * math.log(n) - 2 * total
+        deviance, n = self._criterion(X, sample_weight, certainty=True)
+        return deviance + self._n_parameters() * math.log(n)
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Draw rows from the fitted mixture.

@@ -67,7 +67,7 @@ class GaussianMixture(BaseMixture):
         precisions_cholesky_.T``, the factor an upper triangle.
     converged_ : bool
     n_iter_ : int
-        M-steps of the best fit.
+        M-steps of the best fit; an accepted extrapolation counts as one.
     n_e_steps_ : int
         Its E-steps, the final one included.
     lower_bound_ : float
@@ -282,6 +282,12 @@ class GaussianMixture(BaseMixture):
         return self.weights_init is None or self.means_init is None or self.precisions_init is None
 
     def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        before = vars(self).get("_fitted_covariance_type", self.covariance_type)
+        if self._continues() and before != self.covariance_type:
+            raise ValueError(
+                f"warm_start continues a fit with covariance_type={before!r}, which is now"
+                f" {self.covariance_type!r}. Set it back, or fit with warm_start=False."
+            )
         X, sample_weight = super()._check_fit_data(X, sample_weight)
         self._read_given(X.shape[1])
         return X, sample_weight
@@ -359,6 +365,10 @@ class GaussianMixture(BaseMixture):
 
     # -------------------------------------------------------------- warnings
 
+    def _fitted_attributes(self, result: Any, dtype: Any) -> dict[str, Any]:
+        attributes = super()._fitted_attributes(result, dtype)
+        return {**attributes, "_fitted_covariance_type": self.covariance_type}
+
     def _degeneracies(self, parameters: MixtureParameters) -> list[str]:
         lowest = self._covariance.lowest_variance(
             parameters.components.covariances, len(parameters.weights)
@@ -368,7 +378,7 @@ class GaussianMixture(BaseMixture):
         if len(held) and self.reg_covar > 0:
             found.append(
                 f"Components {held.tolist()} have collapsed: in some direction their rows vary by less"
-                f" than reg_covar={self.reg_covar:g}, which alone keeps the variance from 0. Look for"
+                f" than reg_covar={self.reg_covar:g}, which so decides the variance there. Look for"
                 " duplicated rows, constant or dependent columns, or a unit of the data that makes"
                 " reg_covar large; otherwise try fewer components."
             )
