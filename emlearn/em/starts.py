@@ -139,19 +139,19 @@ def _choose_rows(
 ) -> np.ndarray:
     if sample_weight is None:
         return random_state.choice(n, size=n_components, replace=False)
-    rows = np.flatnonzero(sample_weight > 0)
-    if (
-        len(rows) >= n_components and np.ptp(sample_weight[rows]) == 0
-    ):  # as if the others were not there
+    counts = sample_weight > 0
+    distinct = np.count_nonzero(counts) >= n_components
+    lowest = sample_weight.min(where=counts, initial=np.inf)
+    if distinct and lowest == sample_weight.max():  # as if the other rows were not there
+        rows = np.flatnonzero(counts)
         return rows[random_state.choice(len(rows), size=n_components, replace=False)]
     # one after the other, each in proportion to the weights that are left
     left = sample_weight.copy()
     cdf = np.cumsum(left)
-    # a row that stands for several may be drawn several times where there are too few
-    distinct = len(rows) >= n_components
     chosen: list[int] = []
     while len(chosen) < n_components:
         row = min(int(np.searchsorted(cdf, random_state.uniform() * cdf[-1], side="right")), n - 1)
+        # a row that stands for several may be drawn several times where there are too few
         if distinct and row in chosen:
             left[chosen] = 0.0
             np.cumsum(left, out=cdf)
