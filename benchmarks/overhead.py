@@ -15,8 +15,9 @@ def main(arguments: list[str]) -> None:
     nothing = Sums({"n": 1.0})
 
     class Idle(EMMixin, BaseEstimator):
-        def __init__(self, tol: float = 0.0, max_iter: int = 1) -> None:
+        def __init__(self, tol: float = 0.0, max_iter: int = 1, n_jobs: int = 1) -> None:
             self.tol = tol
+            self.n_jobs = n_jobs
             self.max_iter = max_iter
 
         def initial_parameters(self, X, sample_weight, random_state):
@@ -37,16 +38,22 @@ def main(arguments: list[str]) -> None:
     import warnings
 
     warnings.simplefilter("ignore")
-    X = np.zeros((10, 1))
+    one_block, blocks = np.zeros((10, 1)), np.zeros((60_000, 1))
     print("microseconds an iteration (asked: at most 20)")
-    for title, callbacks in (("no callback", ()), ("one callback", (Watcher(),))):
+    for title, callbacks, X, n_jobs in (
+        ("one block", (), one_block, 1),
+        ("one block, one callback", (Watcher(),), one_block, 1),
+        ("four blocks", (), blocks, 1),
+        ("four blocks, one callback", (Watcher(),), blocks, 1),
+        ("four blocks, two threads", (), blocks, 2),
+    ):
         cost = []
         for _ in range(5):
             seconds = []
             for n in (1000, 11000):
-                model = Idle(max_iter=n).set_callbacks(*callbacks)
+                model = Idle(max_iter=n, n_jobs=n_jobs).set_callbacks(*callbacks)
                 begun = time.perf_counter()
                 model.fit(X)
                 seconds.append(time.perf_counter() - begun)
             cost.append((seconds[1] - seconds[0]) / 10000)
-        print(f"  {title:<14}{1e6 * sorted(cost)[2]:6.1f}")
+        print(f"  {title:<28}{1e6 * sorted(cost)[2]:6.1f}")

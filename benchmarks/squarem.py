@@ -89,6 +89,7 @@ def main(arguments: list[str]) -> None:
     warnings.simplefilter("ignore")
     print(
         f"{'set':<20}{'EM':>7}{'SQUAREM':>9}{'ratio':>8}{'asked':>7}{'higher':>8}{'lower':>7}{'fell':>6}"
+        f"{'same':>6}{'apart':>9}"
     )
     for name, fit in cases():
         plain = [fit(seed, None) for seed in range(STARTS)]
@@ -96,10 +97,12 @@ def main(arguments: list[str]) -> None:
         gain = np.array([b.lower_bound_ - a.lower_bound_ for a, b in zip(plain, fast, strict=True)])
         steps = np.array([[a.n_e_steps_, b.n_e_steps_] for a, b in zip(plain, fast, strict=True)])
         fell = sum(np.any(np.diff(b.lower_bounds_) < -1e-7) for b in fast)
+        same = np.abs(gain) < 1e-6
         asked = ASKED[name.split()[0]]
         print(
             f"{name:<20}{np.median(steps[:, 0]):>7.0f}{np.median(steps[:, 1]):>9.0f}"
             f"{np.median(steps[:, 0] / steps[:, 1]):>8.2f}{asked:>7}"
-            f"{np.sum(gain > 1e-3):>8}{np.sum(gain < -1e-3):>7}{fell:>6}",
+            f"{np.sum(gain > 1e-3):>8}{np.sum(gain < -1e-3):>7}{fell:>6}"
+            f"{np.sum(same):>6}{np.abs(gain[same]).max():>9.1e}",
             flush=True,
         )

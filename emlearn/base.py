@@ -309,9 +309,9 @@ class EMMixin(CallbackSupportMixin):
     ) -> None:
         random_state = check_random_state(self._setting("random_state"))
         model = self._em_model(X)
+        watch = FitWatch(self, X, y, sample_weight, n_runs)
         sample_weight = _in_range(sample_weight)
         problem = _Problem(model, X, sample_weight, self._blocks(X), workers)
-        watch = FitWatch(self, X, y, sample_weight, n_runs)
 
         def start(number: int) -> Any:
             if warm:

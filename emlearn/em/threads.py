@@ -288,8 +288,8 @@ class Workers:
         with single_threaded_blas():
             while True:
                 with self._condition:
-                    while (found := self._take(self._jobs)) is None or self._closing:
-                        if self._closing:
-                            return
+                    while not self._closing and (found := self._take(self._jobs)) is None:
                         self._condition.wait()
+                    if self._closing:
+                        return
                 self._run(*found)
