@@ -11,7 +11,7 @@ from sklearn.utils.validation import validate_data
 __all__ = ["check_data", "check_weights", "read_array"]
 
 
-def check_data(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
+def check_data(estimator: Any, X: Any, *, reset: bool, finite: bool = True) -> np.ndarray:
     """X as float64 or float32, not copied where it is that already, in any memory order.
 
     Parameters
@@ -21,6 +21,9 @@ def check_data(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
     X : array-like of shape (n_samples, n_features)
     reset : bool
         True in ``fit``.
+    finite : bool, default=True
+        False lets a plain array pass unread: the caller sees for himself whether it is finite, and calls
+        again if it is not.
 
     Raises
     ------
@@ -35,7 +38,7 @@ def check_data(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
             f"{name} does not support the array API. Disable 'array_api_dispatch' around this call"
             " (sklearn.config_context(array_api_dispatch=False)) and pass NumPy arrays."
         )
-    if not reset and _is_ready(estimator, X):
+    if not reset and _is_ready(estimator, X, finite):
         return X
     try:
         X = validate_data(
@@ -61,7 +64,7 @@ def _is_foreign_array(X: Any) -> bool:
     return hasattr(X, "__array_namespace__") and not isinstance(X, np.ndarray)
 
 
-def _is_ready(estimator: Any, X: Any) -> bool:
+def _is_ready(estimator: Any, X: Any, finite: bool) -> bool:
     """True for a plain array that validation hands back: its many cases cost more than a small predict."""
     return (
         type(X) is np.ndarray
@@ -71,7 +74,7 @@ def _is_ready(estimator: Any, X: Any) -> bool:
         and _is_aligned(X)
         and X.shape[1] == getattr(estimator, "n_features_in_", None)
         and not hasattr(estimator, "feature_names_in_")
-        and bool(np.isfinite(X.sum(dtype=np.float64)))
+        and (not finite or bool(np.isfinite(X.sum(dtype=np.float64))))
     )
 
 

@@ -436,8 +436,8 @@ class EMMixin(CallbackSupportMixin):
         X = self._check_data(X, reset=not self._continues())
         return X, check_weights(sample_weight, X)
 
-    def _check_data(self, X: Any, *, reset: bool) -> np.ndarray:
-        return check_data(self, X, reset=reset)
+    def _check_data(self, X: Any, *, reset: bool, finite: bool = True) -> np.ndarray:
+        return check_data(self, X, reset=reset, finite=finite)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Mean log-likelihood of a row.

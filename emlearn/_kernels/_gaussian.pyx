@@ -32,6 +32,7 @@ cdef extern from "gaussian_kernel.h" nogil:
         double *posterior
         double *log_density
         int64_t *label
+        int finite
     ctypedef int (*em_sums_function)(const em_model *, const em_rows *, em_sums *) noexcept nogil
     ctypedef int (*em_scores_function)(const em_model *, const em_rows *, em_scores *) noexcept nogil
     ctypedef struct em_instructions:
@@ -175,20 +176,20 @@ def e_step(X, sample_weight, int density, int form, const double[::1] constants,
 def scores(X, int density, const double[::1] constants, const double[:, ::1] means, const double[::1] factors,
            double[:, ::1] joint=None, double[:, ::1] posterior=None, double[::1] log_density=None,
            int64_t[::1] label=None):
-    """Fill those of the four outputs that are given."""
+    """Fill those of the four outputs that are given; False if a row is not finite."""
     cdef em_model model
     cdef em_rows rows
     cdef em_scores out
     cdef int failed
     _check(X, None, density, constants, means, factors)
-    for name, out, shape in (
-        ("joint", joint, (X.shape[0], means.shape[0])),
-        ("posterior", posterior, (X.shape[0], means.shape[0])),
-        ("log_density", log_density, (X.shape[0],)),
-        ("label", label, (X.shape[0],)),
+    cdef ptrdiff_t n = X.shape[0], K = means.shape[0]
+    if (
+        (joint is not None and (joint.shape[0] != n or joint.shape[1] != K))
+        or (posterior is not None and (posterior.shape[0] != n or posterior.shape[1] != K))
+        or (log_density is not None and log_density.shape[0] != n)
+        or (label is not None and label.shape[0] != n)
     ):
-        if out is not None and np.shape(out) != shape:
-            raise ValueError(f"{name} must have the shape {shape}, got {np.shape(out)}")
+        raise ValueError(f"outputs must have {n} rows, joint and posterior {K} columns")
     _model(density, constants, means, factors, &model)
     _read_rows(X, &rows)
     rows.weights = NULL
@@ -200,6 +201,7 @@ def scores(X, int density, const double[::1] constants, const double[:, ::1] mea
         failed = em_known[em_chosen].scores(&model, &rows, &out)
     if failed:
         raise MemoryError("no memory for the buffers of the E-step")
+    return bool(out.finite)
 
 
 def precision_cholesky(const double[:, :, ::1] covariances):

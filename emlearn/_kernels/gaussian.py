@@ -87,7 +87,7 @@ def e_step(X, sample_weight, density, form, constants, means, factors):
 def scores(
     X, density, constants, means, factors, joint=None, posterior=None, log_density=None, label=None
 ):
-    """Fill those of the four outputs that are given."""
+    """Fill those of the four outputs that are given; False if a row is not finite."""
     for chunk in _chunks(X):
         table = _joint(np.asarray(X[chunk], dtype=np.float64), density, constants, means, factors)
         if joint is not None:
@@ -100,6 +100,7 @@ def scores(
                 posterior[chunk] = p
             if log_density is not None:
                 log_density[chunk] = value
+    return bool(np.isfinite(X.sum(dtype=np.float64)))
 
 
 def precision_cholesky(covariances):

@@ -65,6 +65,7 @@ typedef struct {
     double *posterior;         /* (n, K) */
     double *log_density;       /* (n,)  */
     int64_t *label;            /* (n,)  */
+    int finite;                /* set: whether all rows are */
 } em_scores;
 
 /* -------------------------------------------------------- instruction sets */

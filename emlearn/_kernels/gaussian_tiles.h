@@ -103,7 +103,9 @@ typedef struct {
     ptrdiff_t d, dp, K, T, nv;           /* T vectors of rows a tile, nv of them in use */
     ptrdiff_t S;                         /* from one feature to the next: T + 1, no power of 2, for the cache's sake */
     vec *x, *y, *u, *table, *w, *top, *sum; /* (dp, S), (dp, S), (dp, S), (K, S), (T,), (T,), (T,) */
-    double *panels, *shifts, *counts;    /* packed factors; whitened means of the tied density; (K,) */
+    double *panels, *shifts, *counts;    /* packed factors; (K, d) whitened or scaled means; (K,) */
+    int near;                            /* whether the scaled means are used */
+    int finite;                          /* whether all rows so far are */
     vec *acc_first, *acc_second;
     ptrdiff_t tiles;                     /* vectors for the 2 x 4 tiles of an upper triangle */
 } FN(scratch);
@@ -119,23 +121,35 @@ EM_INLINE void FN(load)(const em_rows *rows, ptrdiff_t start, FN(scratch) *s)
     double *w = (double *)s->w;
     for (ptrdiff_t i = 0; i < used; i++)
         w[i] = i < m ? (rows->weights ? rows->weights[start + i] : 1.0) : 0.0;
-    for (ptrdiff_t j = 0; j < s->dp; j++) {
+#define EM_COPY(type)                                                                                  \
+    const type *p = (const type *)rows->data + start * rows->row_stride;                              \
+    const ptrdiff_t across = rows->column_stride, down = rows->row_stride;                            \
+    ptrdiff_t i = 0;                                                                                  \
+    if (across == 1) /* eight rows abreast, each read from left to right */                           \
+        for (; i + 8 <= m; i += 8)                                                                    \
+            for (ptrdiff_t j = 0; j < s->d; j++) {                                                    \
+                double *x = (double *)(s->x + j * s->S) + i;                                          \
+                for (ptrdiff_t l = 0; l < 8; l++) x[l] = (double)p[(i + l) * down + j];               \
+            }                                                                                         \
+    for (ptrdiff_t j = 0; j < s->d; j++) {                                                            \
+        double *x = (double *)(s->x + j * s->S);                                                      \
+        for (ptrdiff_t r = i; r < m; r++) x[r] = (double)p[r * down + j * across];                    \
+    }
+    if (rows->is_float) {
+        EM_COPY(float)
+    } else {
+        EM_COPY(double)
+    }
+#undef EM_COPY
+    vec bad = {0};
+    for (ptrdiff_t j = 0; j < s->d; j++) {
         double *x = (double *)(s->x + j * s->S);
-        if (j >= s->d) {
-            for (ptrdiff_t i = 0; i < used; i++) x[i] = 0.0;
-            continue;
-        }
-        if (rows->is_float) {
-            const float *p = (const float *)rows->data + start * rows->row_stride + j * rows->column_stride;
-            for (ptrdiff_t i = 0; i < m; i++) x[i] = (double)p[i * rows->row_stride];
-        } else {
-            const double *p = (const double *)rows->data + start * rows->row_stride + j * rows->column_stride;
-            for (ptrdiff_t i = 0; i < m; i++) x[i] = p[i * rows->row_stride];
-        }
         for (ptrdiff_t i = m; i < used; i++) x[i] = x[m - 1];
+        for (ptrdiff_t v = 0; v < s->nv; v++) bad += s->x[j * s->S + v] * 0.0; /* nan for nan and infinity */
         if (rows->weights) /* a row of weight 0 may hold anything */
             for (ptrdiff_t i = 0; i < used; i++) x[i] = w[i] > 0.0 ? x[i] : 0.0;
     }
+    s->finite &= FN(sum)(bad) == 0.0;
 }
 
 /* y = x - centre */
@@ -164,19 +178,29 @@ EM_INLINE void FN(pack)(const double *factor, ptrdiff_t d, double *panel)
                 *panel++ = (j + c < d && i <= j + c) ? factor[i * d + j + c] : 0.0;
 }
 
-/* out = constant - 1/2 sum over features of ((z - centre) * scale)^2, eight vectors of rows at a time. */
+/* out = constant - 1/2 sum over features of ((z - centre) * scale)^2, eight vectors of rows at a time.
+ * With `shift`, centre * scale, one instruction does for two where the loss of digits is none. */
 EM_INLINE void FN(squares)(const FN(scratch) *s, const vec *z, const double *centre, const double *scale,
-                          ptrdiff_t scale_step, double constant, vec *out)
+                           ptrdiff_t scale_step, const double *shift, double constant, vec *out)
 {
     for (ptrdiff_t v = 0; v < s->nv; v += 8) { /* vectors beyond nv hold numbers, which nobody reads */
         vec f[8] = {{0}};
         for (ptrdiff_t j = 0; j < s->d; j++) {
-            const vec c = FN(set)(centre[j]), e = FN(set)(scale ? scale[j * scale_step] : 1.0);
             const vec *p = z + j * s->S + v;
+            if (shift) {
+                const vec c = FN(set)(shift[j]), e = FN(set)(scale[j * scale_step]);
 #pragma GCC unroll 8
-            for (int i = 0; i < 8; i++) {
-                const vec t = scale ? (p[i] - c) * e : p[i] - c;
-                f[i] += t * t;
+                for (int i = 0; i < 8; i++) {
+                    const vec t = p[i] * e - c;
+                    f[i] += t * t;
+                }
+            } else {
+                const vec c = FN(set)(centre[j]), e = FN(set)(scale ? scale[j * scale_step] : 1.0);
+#pragma GCC unroll 8
+                for (int i = 0; i < 8; i++) {
+                    const vec t = scale ? (p[i] - c) * e : p[i] - c;
+                    f[i] += t * t;
+                }
             }
         }
 #pragma GCC unroll 8
@@ -234,15 +258,37 @@ EM_INLINE void FN(density_tied)(const em_model *m, const FN(scratch) *s)
         }
     }
     for (ptrdiff_t k = 0; k < s->K; k++)
-        FN(squares)(s, s->u, s->shifts + k * s->d, NULL, 0, m->constants[k], s->table + k * s->S);
+        FN(squares)(s, s->u, s->shifts + k * s->d, NULL, 0, NULL, m->constants[k], s->table + k * s->S);
 }
 
 EM_INLINE void FN(density_diag)(const em_model *m, const FN(scratch) *s)
 {
     const int spherical = m->density == EM_SPHERICAL;
-    for (ptrdiff_t k = 0; k < s->K; k++)
-        FN(squares)(s, s->x, m->means + k * s->d, m->factors + (spherical ? k : k * s->d), !spherical,
-                   m->constants[k], s->table + k * s->S);
+    for (ptrdiff_t k = 0; k < s->K; k++) {
+        const double *means = m->means + k * s->d, *scale = m->factors + (spherical ? k : k * s->d);
+        const double *shift = s->near ? s->shifts + k * s->d : NULL;
+        vec *out = s->table + k * s->S;
+        if (spherical && shift)
+            FN(squares)(s, s->x, means, scale, 0, shift, m->constants[k], out);
+        else if (shift)
+            FN(squares)(s, s->x, means, scale, 1, shift, m->constants[k], out);
+        else
+            FN(squares)(s, s->x, means, scale, !spherical, NULL, m->constants[k], out);
+    }
+}
+
+/* Products of means and scales; near: all so small that their rounding, relative to a standard deviation, is none. */
+EM_INLINE void FN(scale_means)(const em_model *m, FN(scratch) *s)
+{
+    const int spherical = m->density == EM_SPHERICAL;
+    s->near = 1;
+    for (ptrdiff_t k = 0; k < m->K; k++)
+        for (ptrdiff_t j = 0; j < m->d; j++) {
+            const double scale = m->factors[spherical ? k : k * m->d + j];
+            const double shift = m->means[k * m->d + j] * scale;
+            s->shifts[k * m->d + j] = shift;
+            s->near &= fabs(shift) < 1e3;
+        }
 }
 
 /* The table becomes weight * posterior, s->sum the row log-likelihoods, counts (K,) gain the sums over rows. */
@@ -410,6 +456,8 @@ EM_INLINE int FN(allocate)(const em_model *m, int form, FN(scratch) *s, void **m
 {
     s->d = m->d;
     s->K = m->K;
+    s->finite = 1;
+    s->near = 0;
     s->dp = (m->d + 7) / 8 * 8;
     s->T = (m->d <= 64 ? 128 : 64) / VL;
     s->S = s->T + 1;
@@ -468,6 +516,7 @@ static int FN(gaussian_sums)(const em_model *m, const em_rows *rows, em_sums *ou
     void *memory;
     if (FN(allocate)(m, out->form, &s, &memory)) return -1;
     if (m->density == EM_TIED) FN(shift)(m, out->reference, &s);
+    else if (m->density != EM_FULL) FN(scale_means)(m, &s);
     vec total = {0};
     for (ptrdiff_t k = 0; k < m->K; k++) out->count[k] = 0.0;
     for (ptrdiff_t start = 0; start < rows->n; start += s.T * VL) {
@@ -501,6 +550,7 @@ static int FN(gaussian_scores)(const em_model *m, const em_rows *rows, em_scores
     void *memory;
     if (FN(allocate)(m, EM_DIAG, &s, &memory)) return -1;
     if (m->density == EM_TIED) FN(shift)(m, m->means, &s);
+    else if (m->density != EM_FULL) FN(scale_means)(m, &s);
     for (ptrdiff_t start = 0; start < rows->n; start += s.T * VL) {
         FN(load)(rows, start, &s);
         for (ptrdiff_t v = 0; v < s.nv; v++) s.w[v] = FN(set)(1.0);
@@ -533,6 +583,7 @@ static int FN(gaussian_scores)(const em_model *m, const em_rows *rows, em_scores
                 for (ptrdiff_t k = 0; k < m->K; k++)
                     out->posterior[(start + i) * m->K + k] = table[k * s.S * VL + i];
     }
+    out->finite = s.finite;
     free(memory);
     return 0;
 }

@@ -80,6 +80,6 @@ class Distribution(BaseEstimator, ABC):
 
     def fused_scores(
         self, parameters: Any, log_weights: np.ndarray, X: np.ndarray, **outputs: np.ndarray
-    ) -> bool:
-        """Fill ``joint``, ``posterior``, ``log_density`` or ``label``; False without a kernel."""
-        return False
+    ) -> bool | None:
+        """Fill ``joint``, ``posterior``, ``log_density`` or ``label``: False if a row is not finite, None without a kernel."""
+        return None

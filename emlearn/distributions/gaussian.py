@@ -138,7 +138,7 @@ class Gaussian(Distribution):
         X: np.ndarray,
         **outputs: np.ndarray,
     ) -> bool:
-        kernel.scores(
+        return kernel.scores(
             X,
             self.covariance.code,
             self._constants(parameters) + log_weights,
@@ -146,7 +146,6 @@ class Gaussian(Distribution):
             parameters.precisions_cholesky.reshape(-1),
             **outputs,
         )
-        return True
 
     # ------------------------------------------------------------- M-step
 

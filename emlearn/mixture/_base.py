@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -178,7 +179,7 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
     def _scores(self, X: Any, **wanted: tuple[tuple[int, ...], Any]) -> dict[str, np.ndarray]:
         """Outputs of the model's ``scores`` by name: trailing shape, and type (None: that of X and the weights)."""
         check_is_fitted(self)
-        return self._fill(self._check_data(X, reset=False), **wanted)
+        return self._fill(self._check_data(X, reset=False, finite=False), **wanted)
 
     def _fill(self, X: np.ndarray, **wanted: tuple[tuple[int, ...], Any]) -> dict[str, np.ndarray]:
         parameters, model = self._recall_for(X), self._em_model(X)
@@ -187,19 +188,21 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
             for name, (tail, dtype) in wanted.items()
         }
 
-        def fill(rows: slice) -> None:
+        def fill(rows: slice) -> bool:
             views = {name: out[rows] for name, out in outputs.items()}
             # a kernel writes float64
             direct = {
                 name: np.empty(view.shape) if view.dtype == np.float32 else view
                 for name, view in views.items()
             }
-            model.scores(parameters, X[rows], **direct)
+            finite = model.scores(parameters, X[rows], **direct)
             for name, view in views.items():
                 if direct[name] is not view:
                     view[...] = direct[name]
+            return finite
 
-        self._each_block(X, model, fill, lambda a, b: None)
+        if not self._each_block(X, model, fill, operator.and_):
+            self._check_data(X, reset=False)
         return outputs
 
     def _each_block(
@@ -300,7 +303,7 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
         float
         """
         check_is_fitted(self)
-        X = self._check_data(X, reset=False)
+        X = self._check_data(X, reset=False, finite=False)
         weights = check_weights(sample_weight, X)
         if X.dtype != np.float32:
             return self._total_log_density(X, weights)[1]
@@ -323,7 +326,8 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
             outputs = {"log_density": np.empty(n)}
             if certainty:
                 outputs["posterior"] = np.empty((n, K))
-            model.scores(parameters, X[rows], **outputs)
+            if not model.scores(parameters, X[rows], **outputs):
+                self._check_data(X, reset=False)
             values = outputs["log_density"]
             top = np.log(outputs["posterior"].max(axis=1)) if certainty else np.zeros(1)
             if weights is None:
@@ -340,7 +344,7 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
     ) -> tuple[float, float]:
         """Minus twice the log-likelihood (of completed data, with ``certainty``), and the number of rows."""
         check_is_fitted(self)
-        X = self._check_data(X, reset=False)
+        X = self._check_data(X, reset=False, finite=False)
         weights = check_weights(sample_weight, X)
         n, mean, sure = self._total_log_density(X, weights, certainty=certainty)
         return -2 * (mean * n + sure), n

@@ -93,15 +93,16 @@ class MixtureModel:
             parameters.components
         )
 
-    def scores(self, parameters: MixtureParameters, X: np.ndarray, **outputs: np.ndarray) -> None:
-        """Fill ``joint``, ``posterior``, ``log_density`` or ``label`` of a block of rows."""
+    def scores(self, parameters: MixtureParameters, X: np.ndarray, **outputs: np.ndarray) -> bool:
+        """Fill ``joint``, ``posterior``, ``log_density`` or ``label`` of a block; False if a row is not finite."""
         log_prior = self.latent.log_prior(parameters.weights)
-        if self.distribution.fused_scores(parameters.components, log_prior, X, **outputs):
-            return
-        log_density, _ = self.distribution.log_density(
-            parameters.components, self.distribution.features(X)
-        )
+        distribution, components = self.distribution, parameters.components
+        finite = distribution.fused_scores(components, log_prior, X, **outputs)
+        if finite is not None:
+            return finite
+        log_density, _ = distribution.log_density(components, distribution.features(X))
         posterior, _, rows = self.latent.posterior(parameters.weights, log_density)
         values = {"posterior": posterior, "log_density": rows, "joint": log_density + log_prior}
         for name, out in outputs.items():
             out[...] = values["joint"].argmax(axis=1) if name == "label" else values[name]
+        return bool(np.isfinite(np.sum(X, dtype=np.float64)))
