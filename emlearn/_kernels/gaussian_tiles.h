@@ -106,6 +106,8 @@ typedef struct {
     double *panels, *shifts, *counts;    /* packed factors; (K, d) whitened or scaled means; (K,) */
     int near;                            /* whether the scaled means are used */
     int finite;                          /* whether all rows so far are */
+    const char *ahead;                   /* the next tile's rows, where they lie together, and their size */
+    ptrdiff_t ahead_size;
     vec *acc_first, *acc_second;
     ptrdiff_t tiles;                     /* vectors for the 2 x 4 tiles of an upper triangle */
 } FN(scratch);
@@ -150,6 +152,16 @@ EM_INLINE void FN(load)(const em_rows *rows, ptrdiff_t start, FN(scratch) *s)
             for (ptrdiff_t i = 0; i < used; i++) x[i] = w[i] > 0.0 ? x[i] : 0.0;
     }
     s->finite &= FN(sum)(bad) == 0.0;
+    const ptrdiff_t size = rows->is_float ? 4 : 8, next = left - m < lanes ? left - m : lanes;
+    s->ahead = (const char *)rows->data + (start + m) * rows->row_stride * size;
+    s->ahead_size = rows->column_stride == 1 && rows->row_stride == s->d ? next * s->d * size : 0;
+}
+
+/* Ask for the k-th part of the next tile, while this one is computed. */
+EM_INLINE void FN(prefetch)(const FN(scratch) *s, ptrdiff_t k)
+{
+    for (ptrdiff_t b = s->ahead_size * k / s->K; b < s->ahead_size * (k + 1) / s->K; b += 64)
+        __builtin_prefetch(s->ahead + b, 0, 2);
 }
 
 /* y = x - centre */
@@ -228,6 +240,7 @@ EM_INLINE void FN(density_full)(const em_model *m, const FN(scratch) *s)
 {
     const ptrdiff_t size = FN(panel_size)(s->d);
     for (ptrdiff_t k = 0; k < s->K; k++) {
+        FN(prefetch)(s, k);
         FN(centre)(s, m->means + k * s->d);
         const vec constant = FN(set)(m->constants[k]), half = FN(set)(-0.5);
         vec *out = s->table + k * s->S;
@@ -257,8 +270,10 @@ EM_INLINE void FN(density_tied)(const em_model *m, const FN(scratch) *s)
             z[1] = b0; z[s->S + 1] = b1; z[2 * s->S + 1] = b2; z[3 * s->S + 1] = b3;
         }
     }
-    for (ptrdiff_t k = 0; k < s->K; k++)
+    for (ptrdiff_t k = 0; k < s->K; k++) {
+        FN(prefetch)(s, k);
         FN(squares)(s, s->u, s->shifts + k * s->d, NULL, 0, NULL, m->constants[k], s->table + k * s->S);
+    }
 }
 
 EM_INLINE void FN(density_diag)(const em_model *m, const FN(scratch) *s)
@@ -268,6 +283,7 @@ EM_INLINE void FN(density_diag)(const em_model *m, const FN(scratch) *s)
         const double *means = m->means + k * s->d, *scale = m->factors + (spherical ? k : k * s->d);
         const double *shift = s->near ? s->shifts + k * s->d : NULL;
         vec *out = s->table + k * s->S;
+        FN(prefetch)(s, k);
         if (spherical && shift)
             FN(squares)(s, s->x, means, scale, 0, shift, m->constants[k], out);
         else if (shift)
