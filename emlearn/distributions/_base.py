@@ -81,5 +81,8 @@ class Distribution(BaseEstimator, ABC):
     def fused_scores(
         self, parameters: Any, log_weights: np.ndarray, X: np.ndarray, **outputs: np.ndarray
     ) -> bool | None:
-        """Fill ``joint``, ``posterior``, ``log_density`` or ``label``: False if a row is not finite, None without a kernel."""
+        """Fill ``joint``, ``posterior``, ``log_density`` or ``label``.
+
+        Returns whether all rows are finite; None without a kernel.
+        """
         return None

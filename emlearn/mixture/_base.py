@@ -19,10 +19,10 @@ from sklearn.utils.validation import check_is_fitted
 from .._data import check_weights
 from ..base import EMMixin
 from ..distributions import Distribution
-from ..em.reduce import map_reduce
+from ..em.reduce import map_reduce, row_blocks
 from ..em.starts import METHODS, Start, draw_start, given_start
 from ..em.statistics import Joint, Statistics, Sums
-from ..em.threads import Workers, single_threaded_blas
+from ..em.threads import Workers, effective_threads, single_threaded_blas
 from ..exceptions import DegenerateComponentsWarning, warn_user
 from ..latent import Labels
 from ._model import MixtureModel, MixtureParameters
@@ -213,12 +213,14 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
         merge: Callable[[Any, Any], Any],
     ) -> Any:
         """Map a function of rows over the blocks, in threads where there are several."""
-        blocks = self._blocks(X)
+        # nothing large is merged: blocks may be smaller than those of a fit, and even out the threads
+        blocks = row_blocks(X.shape[0], 0, 8 * self.row_cost(X.shape[1]))
         limit = single_threaded_blas() if model.uses_blas else nullcontext()
         if len(blocks) == 1:
             with limit:
                 return function(blocks[0])
-        with limit, Workers(self._n_threads(X)) as workers:
+        n_threads = effective_threads(self.n_jobs)
+        with limit, Workers(n_threads) as workers:
             return map_reduce(function, blocks, merge, workers)
 
     def _recall_for(self, X: np.ndarray) -> MixtureParameters:
