@@ -143,6 +143,8 @@ def _choose_rows(
     distinct = np.count_nonzero(counts) >= n_components
     lowest = sample_weight.min(where=counts, initial=np.inf)
     if distinct and lowest == sample_weight.max():  # as if the other rows were not there
+        if counts.all():
+            return random_state.choice(n, size=n_components, replace=False)
         rows = np.flatnonzero(counts)
         return rows[random_state.choice(len(rows), size=n_components, replace=False)]
     # one after the other, each in proportion to the weights that are left

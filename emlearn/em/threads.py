@@ -19,9 +19,11 @@ T = TypeVar("T")
 class _BlasLimit:
     """BLAS and OpenMP held to one thread while anybody asks for it.
 
-    Some libraries keep the number for the whole process, some for each thread.
-    So what was there is noted once, by the first who asks; whoever asks sets 1
-    in his own thread, and puts back there what was noted.
+    OpenMP keeps the number for each thread; OpenBLAS for the whole process, and
+    once one thread has set it, setting it in another may do nothing. So what was
+    there is noted once, by the first who asks; whoever asks sets 1 in his own
+    thread, and puts back there what was noted. Fits that overlap in several
+    threads may therefore find BLAS with more threads than one.
     """
 
     def __init__(self) -> None:
