@@ -35,7 +35,7 @@ class FitWatch:
     def run(self, number: int) -> RunWatch:
         return RunWatch(self, number)
 
-    def report(self, number: int, result: Result) -> None:
+    def report(self, result: Result) -> None:
         if self.verbose:
             outcome = "converged" if result.converged else "did not converge"
             print(
@@ -54,7 +54,6 @@ class RunWatch:
     def __init__(self, watch: FitWatch, number: int) -> None:
         self.watch, self.number = watch, number
         self.context: CallbackContext | None = None
-        self.iteration: CallbackContext | None = None
         self.clock = time.perf_counter()
 
     def __enter__(self) -> Any:

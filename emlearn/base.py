@@ -313,7 +313,7 @@ class EMMixin(CallbackSupportMixin):
         sample_weight = _in_range(sample_weight)
         problem = _Problem(model, X, sample_weight, self._blocks(X), workers)
 
-        def start(number: int) -> Any:
+        def start() -> Any:
             if warm:
                 return self.recall()
             first = model.initial_parameters(X, sample_weight, random_state)
@@ -338,13 +338,13 @@ class EMMixin(CallbackSupportMixin):
                     )
                 except SingularError as error:
                     return [error]
-                watch.report(number, result)
+                watch.report(result)
             return [result]
 
         def calls() -> Iterator[Any]:
             for number in range(n_runs):  # drawn one after the other, from one stream
                 try:
-                    parameters = start(number)
+                    parameters = start()
                 except SingularError as error:
                     parameters = error
                 yield partial(attempt, number, parameters)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -206,7 +206,6 @@ def given_start(
     X: np.ndarray,
     n_components: int,
     random_state: np.random.RandomState,
-    name: str = "init_params",
 ) -> Start:
     """Read a start that the user gave.
 
@@ -218,8 +217,6 @@ def given_start(
     X : ndarray of shape (n, d)
     n_components : int
     random_state : RandomState
-    name : str
-        What to call it in errors.
 
     Returns
     -------
@@ -230,7 +227,8 @@ def given_start(
     ValueError
         If shape or values do not fit.
     """
-    if isinstance(init, Callable):
+    name = "init_params"
+    if callable(init):
         name = f"the value that {name} returned"
         init = init(X, n_components, random_state)
     n = len(X)
