@@ -1,16 +1,33 @@
-"""The contract of a distribution p(x | z = k)."""
+"""The contract of a distribution p(x | z = k), and of the prior of its parameters."""
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.utils import InputTags
 
 from ..em.statistics import Statistics
 
-__all__ = ["Distribution"]
+__all__ = ["Distribution", "Prior"]
+
+
+class Prior(BaseEstimator, ABC):
+    """A prior of the parameters of a family: hyper-parameters only.
+
+    Each family has its own, conjugate to it: an argument of its M-step, whose
+    log-density (:meth:`Distribution.log_prior`) enters the objective.
+    """
+
+    def bind(
+        self, X: Any, sample_weight: np.ndarray | None, n_components: int, distribution: Any
+    ) -> Self:
+        """The prior in numbers, where its hyper-parameters are said relative to the data."""
+        return self
 
 
 class Distribution(BaseEstimator, ABC):
@@ -21,50 +38,124 @@ class Distribution(BaseEstimator, ABC):
     of a block go in, values come out.
     """
 
+    # --------------------------------------------------------------- data
+
+    #: how the hyper-parameters of the family's own prior are filled in where the user says ``prior="default"``
+    default_prior: ClassVar[Prior | None] = None
+    #: True where densities are with respect to Lebesgue measure, so that a uniform noise component makes sense
+    continuous: ClassVar[bool] = False
+    #: True where a row of an array may be a scipy.sparse CSR row
+    sparse: ClassVar[bool] = False
     #: whether densities are computed with BLAS, whose results depend on its number of threads
     uses_blas: ClassVar[bool] = True
 
-    def bind(self, X: np.ndarray) -> Self:
-        """The distribution for these data: once a fit, for what needs all of X."""
+    def input_tags(self, tags: InputTags) -> InputTags:
+        """What data the family takes, in scikit-learn's tags."""
+        tags.sparse = self.sparse
+        return tags
+
+    def encode(
+        self, X: Any, learned: Mapping[str, Any] | None, names: list[str]
+    ) -> tuple[Any, dict[str, Any]]:
+        """The data as numbers, checked, and what was learned of them.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n, d)
+        learned : mapping or None
+            None in ``fit``; afterwards what ``fit`` learned, read from the fitted attributes.
+        names : list of str
+            The columns, as errors call them.
+
+        Returns
+        -------
+        X : ndarray or CSR matrix
+        learned : dict
+            Published as fitted attributes, with an underscore appended.
+        """
+        return X, {}
+
+    def bind(self, X: Any, sample_weight: np.ndarray | None, learned: Mapping[str, Any]) -> Self:
+        """The distribution for these data: once a fit, for what statistics or the M-step need of all of X.
+
+        Densities never read what it learned: it is not there when a fitted model is used.
+        """
         return self
 
-    def features(self, X: np.ndarray) -> Any:
-        """Work done once a block, shared by density and statistics."""
+    def features(self, X: Any) -> Any:
+        """Work done once a block and kept for the whole fit, shared by density and statistics."""
         return X
 
     @abstractmethod
-    def row_cost(self, n_components: int, n_features: int) -> float:
+    def row_cost(self, n_components: int, n_features: float) -> float:
         """Arithmetic of an E-step for one row, in multiplications: it sizes the blocks."""
+
+    def embed(self, X: Any) -> Any:
+        """Where k-means measures distance."""
+        return X
+
+    # ------------------------------------------------------------ density
 
     @abstractmethod
     def log_density(self, parameters: Any, features: Any) -> tuple[np.ndarray, Any]:
         """Log-densities (n, K), and a memo for :meth:`statistics`."""
 
+    # --------------------------------------------------------- statistics
+
     @abstractmethod
     def statistics(
         self, parameters: Any, features: Any, weights: np.ndarray, memo: Any = None
     ) -> Statistics:
-        """Statistics of rows under weights (n, K)."""
+        """Statistics of rows under weights (n, K); at a start there are no parameters and no memo."""
+
+    # ------------------------------------------------------------- M-step
 
     @abstractmethod
-    def m_step(self, statistics: Statistics, parameters: Any) -> Any:
-        """Parameters that maximise the expected log-density; ``parameters`` are the current ones, or None."""
+    def m_step(self, statistics: Statistics, parameters: Any, prior: Prior | None = None) -> Any:
+        """Parameters that maximise the expected log-density, plus that of the prior.
+
+        ``parameters`` are the current ones, or None at a start.
+        """
+
+    def log_prior(self, parameters: Any, prior: Prior) -> float:
+        """Log-density of the parameters under the prior, which is bound."""
+        raise NotImplementedError(f"{type(self).__name__} has no prior")
+
+    def ascent(self, old: Any, new: Any, statistics: Statistics) -> float:
+        """What the log-likelihood must at least gain from ``old`` to ``new``."""
+        return 0.0
+
+    # ----------------------------------------------------------- sampling
 
     @abstractmethod
     def sample(self, parameters: Any, counts: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
         """Rows of component 0, then of component 1, and so on, ``counts`` of each."""
 
+    # --------------------------------------------------------- parameters
+
+    #: the dataclass that the parameters are
+    parameters_class: ClassVar[type]
+
     @abstractmethod
     def n_free(self, parameters: Any) -> int:
         """Number of free parameters."""
 
-    def embed(self, X: np.ndarray) -> np.ndarray:
-        """Where k-means measures distance."""
-        return X
+    @abstractmethod
+    def n_features(self, parameters: Any) -> int:
+        """Number of columns of the data."""
 
-    def ascent(self, old: Any, new: Any, statistics: Statistics) -> float:
-        """What the log-likelihood must at least gain from ``old`` to ``new``."""
-        return 0.0
+    def publish(self, parameters: Any) -> dict[str, Any]:
+        """The fitted attributes, by name, without the underscore that is appended."""
+        return {f.name: getattr(parameters, f.name) for f in dataclasses.fields(parameters)}
+
+    def recall(self, values: Mapping[str, Any]) -> Any:
+        """Parameters from attributes, whoever set them: the inverse of :meth:`publish`."""
+        names = [f.name for f in dataclasses.fields(self.parameters_class)]
+        return self.parameters_class(*(as_float(values[name]) for name in names))
+
+    def degeneracies(self, parameters: Any, weights: np.ndarray) -> list[str]:
+        """What is wrong with which components, in sentences; an empty component needs none."""
+        return []
 
     # density, posterior and statistics in one pass, for families that have a kernel
 
@@ -72,17 +163,22 @@ class Distribution(BaseEstimator, ABC):
         self,
         parameters: Any,
         log_weights: np.ndarray,
-        X: np.ndarray,
+        features: Any,
         sample_weight: np.ndarray | None,
     ) -> tuple[np.ndarray, Statistics, float] | None:
         """Counts (K,), statistics and log-likelihood of a block; None without a kernel."""
         return None
 
     def fused_scores(
-        self, parameters: Any, log_weights: np.ndarray, X: np.ndarray, **outputs: np.ndarray
+        self, parameters: Any, log_weights: np.ndarray, X: Any, **outputs: np.ndarray
     ) -> bool | None:
         """Fill ``joint``, ``posterior``, ``log_density`` or ``label``.
 
         Returns whether all rows are finite; None without a kernel.
         """
         return None
+
+
+def as_float(value: Any) -> np.ndarray:
+    """A parameter as the engine computes with it."""
+    return np.ascontiguousarray(value, dtype=np.float64)
