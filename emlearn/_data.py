@@ -5,13 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn import get_config
 from sklearn.utils.validation import validate_data
 
-__all__ = ["check_data", "check_weights", "read_array"]
+__all__ = [
+    "check_data",
+    "check_frame",
+    "check_mixing_weights",
+    "check_shape",
+    "check_weights",
+    "column_name",
+    "read_array",
+]
 
 
-def check_data(estimator: Any, X: Any, *, reset: bool, finite: bool = True) -> np.ndarray:
+def check_data(
+    estimator: Any, X: Any, *, reset: bool, finite: bool = True, **checks: Any
+) -> np.ndarray:
     """X as float64 or float32, not copied where it is that already, in any memory order.
 
     Parameters
@@ -24,6 +35,8 @@ def check_data(estimator: Any, X: Any, *, reset: bool, finite: bool = True) -> n
     finite : bool, default=True
         False lets a plain array pass unread: the caller sees for himself whether it is finite, and calls
         again if it is not.
+    **checks : dict
+        Further arguments of scikit-learn's ``check_array``: other types, CSR matrices, missing cells.
 
     Raises
     ------
@@ -42,15 +55,40 @@ def check_data(estimator: Any, X: Any, *, reset: bool, finite: bool = True) -> n
         return X
     try:
         X = validate_data(
-            estimator, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=1
+            estimator,
+            X,
+            reset=reset,
+            ensure_min_samples=1,
+            **{"dtype": [np.float64, np.float32], **checks},
         )
     except (ValueError, TypeError) as error:
         advice = _explain(X, error)
         if advice:
             raise type(error)(f"{error}\n{advice}") from error
         raise
+    if sparse.issparse(X):
+        X.sum_duplicates()
+        return X
     # a view into packed records lies between the addresses that numbers may have
     return X if _is_aligned(X) else X.copy()
+
+
+def check_frame(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """A data frame as it is, anything else as an array of any type; number and names of features learned or checked.
+
+    Raises
+    ------
+    ValueError, TypeError
+        scikit-learn's.
+    """
+    if hasattr(X, "columns") and hasattr(X, "dtypes") and hasattr(X, "shape"):
+        if X.shape[0] == 0:
+            raise ValueError(
+                f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required."
+            )
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        return X
+    return check_data(estimator, X, reset=reset, dtype=None, ensure_all_finite=False)
 
 
 def _is_aligned(X: np.ndarray) -> bool:
@@ -143,6 +181,44 @@ def read_array(value: Any, name: str, *, finite: bool = True) -> np.ndarray:
     if finite and not np.all(np.isfinite(array)):
         raise ValueError(f"{name} contains NaN or infinity; give finite numbers.")
     return array
+
+
+def check_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> None:
+    """ValueError unless the array has this shape."""
+    if array.shape != shape:
+        raise ValueError(
+            f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}"
+        )
+
+
+def check_mixing_weights(values: Any, n_components: int, name: str = "weights_init") -> np.ndarray:
+    """Weights that sum to 1, as float64.
+
+    Raises
+    ------
+    ValueError
+        In scikit-learn's words, which its tests expect.
+    """
+    weights = read_array(values, name)
+    check_shape(weights, (n_components,), "weights")
+    low, high = weights.min(), weights.max()
+    if low < 0.0 or high > 1.0:
+        raise ValueError(
+            "The parameter 'weights' should be in the range [0, 1], but got max value"
+            f" {low:.5f}, min value {high:.5f}"
+        )
+    total = weights.sum()
+    if abs(1.0 - total) > (1e-6 if getattr(values, "dtype", None) == np.float32 else 1e-8):
+        raise ValueError(
+            f"The parameter 'weights' should be normalized, but got sum(weights) = {total:.5f}"
+        )
+    return weights / total
+
+
+def column_name(estimator: Any, j: int) -> str:
+    """How errors call a column."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return f"column {j}" if names is None else f"column {names[j]!r}"
 
 
 def _explain(X: Any, error: Exception) -> str:

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._data import check_data, check_weights
 from ._watch import FitWatch
 from .em import loop
-from .em.reduce import add_steps, map_reduce, row_blocks
+from .em.reduce import add_steps, map_reduce, row_blocks, row_size, take_rows
 from .em.squarem import Squarem
 from .em.statistics import Statistics
 from .em.threads import Workers, effective_threads, single_threaded_blas
@@ -56,26 +56,36 @@ class _Problem:
     def __init__(
         self,
         model: Any,
-        X: np.ndarray,
+        X: Any,
         sample_weight: np.ndarray | None,
         blocks: list[slice],
         workers: Workers,
     ) -> None:
         self.model, self.X, self.sample_weight = model, X, sample_weight
         self.blocks, self.workers = blocks, workers
-        self.total = float(len(X) if sample_weight is None else sample_weight.sum())
+        self.total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
+        # what the model prepares of a block stays for all iterations and restarts
+        self._prepared: dict[int, Any] = {}
 
     def e_step(self, parameters: Any) -> tuple[Statistics, float]:
+        statistics, value = self.log_likelihood(parameters)
+        return statistics, (value + float(self.model.log_prior(parameters))) / self.total
+
+    def log_likelihood(self, parameters: Any) -> tuple[Statistics, float]:
+        """Statistics and the log-likelihood, without the prior."""
         statistics, value = map_reduce(
             partial(self._block, parameters), self.blocks, add_steps, self.workers
         )
-        return statistics, float(value) / self.total
+        return statistics, float(value)
 
     def _block(self, parameters: Any, rows: slice) -> tuple[Statistics, float]:
-        if len(self.blocks) == 1:
-            return self.model.e_step(parameters, self.X, self.sample_weight)
+        prepared = self._prepared.get(rows.start)
+        if prepared is None:
+            whole = len(self.blocks) == 1
+            prepared = self.model.prepare(self.X if whole else take_rows(self.X, rows))
+            self._prepared[rows.start] = prepared
         weight = None if self.sample_weight is None else self.sample_weight[rows]
-        return self.model.e_step(parameters, self.X[rows], weight)
+        return self.model.e_step(parameters, prepared, weight)
 
     def m_step(self, statistics: Statistics, parameters: Any) -> Any:
         return self.model.m_step(statistics, parameters)
@@ -206,7 +216,15 @@ class EMMixin(CallbackSupportMixin):
         """What the log-likelihood must at least gain from ``old`` to ``new``: 0 for exact EM."""
         return 0.0
 
-    def row_cost(self, n_features: int) -> float:
+    def log_prior(self, parameters: Any) -> float:
+        """Log-density of a prior of the parameters, which the M-step takes into account: it enters the objective."""
+        return 0.0
+
+    def prepare(self, X: Any) -> Any:
+        """What :meth:`e_step` is given of a block of rows, kept for all iterations: the rows themselves."""
+        return X
+
+    def row_cost(self, n_features: float) -> float:
         """Arithmetic of the E-step for one row, in multiplications: it sizes the blocks of rows."""
         return 16.0 * n_features
 
@@ -244,8 +262,12 @@ class EMMixin(CallbackSupportMixin):
 
     # ------------------------------------------- what an estimator may say
 
-    def _em_model(self, X: np.ndarray) -> Any:
-        """The object with the methods above; an estimator may assemble another than itself."""
+    def _fit_model(self, X: Any, sample_weight: np.ndarray | None) -> Any:
+        """The object with the methods above, for these data; an estimator may assemble another than itself."""
+        return self
+
+    def _fitted_model(self) -> Any:
+        """The same for parameters that are known."""
         return self
 
     def _repeatable_start(self) -> bool:
@@ -292,11 +314,11 @@ class EMMixin(CallbackSupportMixin):
     def _n_threads(self, X: np.ndarray, n_runs: int = 1) -> int:
         """Threads that pay: for several blocks of rows, or for several runs of E-steps that are long enough."""
         n_jobs = self._setting("n_jobs")
-        long = n_runs > 1 and len(X) * self.row_cost(X.shape[1]) > _LONG
+        long = n_runs > 1 and X.shape[0] * self.row_cost(row_size(X)) > _LONG
         return effective_threads(n_jobs) if n_jobs == 0 or long or len(self._blocks(X)) > 1 else 1
 
     def _blocks(self, X: np.ndarray) -> list[slice]:
-        return row_blocks(X.shape[0], X.shape[1], self.row_cost(X.shape[1]))
+        return row_blocks(X.shape[0], row_size(X), self.row_cost(row_size(X)))
 
     def _fit(
         self,
@@ -308,7 +330,7 @@ class EMMixin(CallbackSupportMixin):
         warm: bool,
     ) -> None:
         random_state = check_random_state(self._setting("random_state"))
-        model = self._em_model(X)
+        model = self._fit_model(X, sample_weight)
         watch = FitWatch(self, X, y, sample_weight, n_runs)
         sample_weight = _in_range(sample_weight)
         problem = _Problem(model, X, sample_weight, self._blocks(X), workers)
@@ -456,8 +478,8 @@ class EMMixin(CallbackSupportMixin):
         X = self._check_data(X, reset=False)
         sample_weight = check_weights(sample_weight, X)
         with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
-            problem = _Problem(self._em_model(X), X, sample_weight, self._blocks(X), workers)
-            return problem.e_step(self.recall())[1]
+            problem = _Problem(self._fitted_model(), X, sample_weight, self._blocks(X), workers)
+            return problem.log_likelihood(self.recall())[1] / problem.total
 
 
 def _in_range(sample_weight: np.ndarray | None) -> np.ndarray | None:

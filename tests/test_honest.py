@@ -157,8 +157,8 @@ def test_the_law_of_regularised_em(weighted, reg_covar, init, covariance_type):
 def test_a_fall_is_told():
     # a model whose M-step does not belong to its E-step
     class Wrong(GaussianMixture):
-        def _em_model(self, X):
-            model = super()._em_model(X)
+        def _fit_model(self, X, sample_weight):
+            model = super()._fit_model(X, sample_weight)
             right = model.m_step
             calls = []
 

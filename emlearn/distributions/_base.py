@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -40,22 +40,26 @@ class Distribution(BaseEstimator, ABC):
 
     # --------------------------------------------------------------- data
 
-    #: how the hyper-parameters of the family's own prior are filled in where the user says ``prior="default"``
-    default_prior: ClassVar[Prior | None] = None
+    #: the family's own prior, with its usual hyper-parameters, where the user says ``prior="default"``
+    default_prior: ClassVar[type[Prior] | None] = None
     #: True where densities are with respect to Lebesgue measure, so that a uniform noise component makes sense
     continuous: ClassVar[bool] = False
-    #: True where a row of an array may be a scipy.sparse CSR row
-    sparse: ClassVar[bool] = False
+    #: further arguments of scikit-learn's ``check_array`` for the data: their type, CSR matrices, missing cells
+    check_arguments: ClassVar[Mapping[str, Any]] = {}
+    #: True where :meth:`encode` takes what the user gave, data frames of mixed types included
+    takes_frames: ClassVar[bool] = False
     #: whether densities are computed with BLAS, whose results depend on its number of threads
     uses_blas: ClassVar[bool] = True
+    #: whether :meth:`fused_scores` tells where a row is not finite, so that nobody has to look before
+    checks_finite: ClassVar[bool] = False
 
     def input_tags(self, tags: InputTags) -> InputTags:
         """What data the family takes, in scikit-learn's tags."""
-        tags.sparse = self.sparse
+        tags.sparse = bool(self.check_arguments.get("accept_sparse"))
         return tags
 
     def encode(
-        self, X: Any, learned: Mapping[str, Any] | None, names: list[str]
+        self, X: Any, learned: Mapping[str, Any] | None, column: Callable[[int], str]
     ) -> tuple[Any, dict[str, Any]]:
         """The data as numbers, checked, and what was learned of them.
 
@@ -64,14 +68,19 @@ class Distribution(BaseEstimator, ABC):
         X : ndarray or CSR matrix of shape (n, d)
         learned : mapping or None
             None in ``fit``; afterwards what ``fit`` learned, read from the fitted attributes.
-        names : list of str
-            The columns, as errors call them.
+        column : callable
+            ``column(j)`` is how errors call column j.
 
         Returns
         -------
         X : ndarray or CSR matrix
         learned : dict
             Published as fitted attributes, with an underscore appended.
+
+        Raises
+        ------
+        ValueError
+            If the data are none that the family has: which column, what was found, what to do.
         """
         return X, {}
 
@@ -141,8 +150,8 @@ class Distribution(BaseEstimator, ABC):
         """Number of free parameters."""
 
     @abstractmethod
-    def n_features(self, parameters: Any) -> int:
-        """Number of columns of the data."""
+    def shape(self, parameters: Any) -> tuple[int, int]:
+        """Number of components, and of columns of the data."""
 
     def publish(self, parameters: Any) -> dict[str, Any]:
         """The fitted attributes, by name, without the underscore that is appended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from .._kernels import gaussian as kernel
 from .._kernels import gaussian_twin as twin
 from ..em.statistics import Moments
 from ..exceptions import SingularError
-from ._base import Distribution
+from ._base import Distribution, Prior, as_float
 from .covariance import COVARIANCES, Covariance
 
 __all__ = ["Gaussian", "GaussianParameters"]
@@ -66,10 +67,16 @@ class Gaussian(Distribution):
     """
 
     uses_blas = not COMPILED["gaussian"]
+    checks_finite = True
+    continuous = True
+    parameters_class = GaussianParameters
 
-    def __init__(self, covariance_type: str = "full", reg_covar: float = 0.0) -> None:
+    def __init__(
+        self, covariance_type: str = "full", reg_covar: float = 0.0, n_factors: int = 1
+    ) -> None:
         self.covariance_type = covariance_type
         self.reg_covar = reg_covar
+        self.n_factors = n_factors
 
     @property
     def covariance(self) -> Covariance:
@@ -150,7 +157,10 @@ class Gaussian(Distribution):
     # ------------------------------------------------------------- M-step
 
     def m_step(
-        self, statistics: Moments, parameters: GaussianParameters | None
+        self,
+        statistics: Moments,
+        parameters: GaussianParameters | None,
+        prior: Prior | None = None,
     ) -> GaussianParameters:
         """Means, covariances and factors; an empty component keeps its own.
 
@@ -217,9 +227,48 @@ class Gaussian(Distribution):
             ]
         )
 
+    # --------------------------------------------------------- parameters
+
+    def shape(self, parameters: GaussianParameters) -> tuple[int, int]:
+        return parameters.means.shape
+
     def n_free(self, parameters: GaussianParameters) -> int:
         K, d = parameters.means.shape
         return K * d + self.covariance.n_free(K, d)
+
+    def publish(self, parameters: GaussianParameters) -> dict[str, np.ndarray]:
+        return {
+            "means": parameters.means,
+            "covariances": parameters.covariances,
+            "precisions_cholesky": parameters.precisions_cholesky,
+            "precisions": self.covariance.precisions(parameters.precisions_cholesky),
+        }
+
+    def recall(self, values: Mapping[str, np.ndarray]) -> GaussianParameters:
+        means = as_float(values["means"])
+        factors = self.covariance.read_factors(as_float(values["precisions_cholesky"]))
+        shape = self.covariance.shape(*means.shape)
+        if factors.shape != shape:
+            raise ValueError(
+                "The parameter 'precisions_cholesky_' should have the shape of"
+                f" {shape}, but got {factors.shape}"
+            )
+        covariances = values.get("covariances")
+        if covariances is None:
+            covariances = self.covariance.invert(self.covariance.precisions(factors))[0]
+        return GaussianParameters(means, as_float(covariances), factors)
+
+    def degeneracies(self, parameters: GaussianParameters, weights: np.ndarray) -> list[str]:
+        lowest = self.covariance.lowest_variance(parameters.covariances, len(weights))
+        held = np.flatnonzero((lowest <= 2 * self.reg_covar) & (weights > 0))
+        if not len(held) or self.reg_covar == 0:
+            return []
+        return [
+            f"Components {held.tolist()} have collapsed: in some direction their rows vary by less"
+            f" than reg_covar={self.reg_covar:g}, which so decides the variance there. Look for"
+            " duplicated rows, constant or dependent columns, or a unit of the data that makes"
+            " reg_covar large; otherwise try fewer components."
+        ]
 
 
 def _fill_empty(

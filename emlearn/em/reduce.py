@@ -8,16 +8,18 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
+from scipy import sparse
+
 from .threads import Workers
 
-__all__ = ["block_rows", "map_reduce", "row_blocks"]
+__all__ = ["block_rows", "map_reduce", "row_blocks", "row_size", "take_rows"]
 
 T = TypeVar("T")
 
 _ROWS = {"fixed": None}
 
 
-def row_blocks(n_samples: int, n_features: int, cost: float) -> list[slice]:
+def row_blocks(n_samples: int, n_features: float, cost: float) -> list[slice]:
     """Blocks of rows, fixed by the size of the problem and by nothing else.
 
     The number of threads has no say, so that the order of additions is always
@@ -25,7 +27,9 @@ def row_blocks(n_samples: int, n_features: int, cost: float) -> list[slice]:
 
     Parameters
     ----------
-    n_samples, n_features : int
+    n_samples : int
+    n_features : float
+        Stored numbers of a row.
     cost : float
         Arithmetic for one row, in multiplications.
 
@@ -41,6 +45,26 @@ def row_blocks(n_samples: int, n_features: int, cost: float) -> list[slice]:
         n_blocks += n_blocks % 2  # two threads get as much each
     edges = [n_samples * i // n_blocks for i in range(n_blocks + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(edges) if b > a]
+
+
+def row_size(X: Any) -> float:
+    """Stored numbers of a row: the features, or the mean number of non-zeros of a sparse matrix."""
+    return X.nnz / max(X.shape[0], 1) if sparse.issparse(X) else X.shape[1]
+
+
+def take_rows(X: Any, rows: slice) -> Any:
+    """A view of some rows of an array or of a CSR matrix."""
+    if not sparse.issparse(X):
+        return X[rows]
+    ends = X.indptr[rows.start : rows.stop + 1]
+    inside = slice(ends[0], ends[-1])
+    block = type(X)(
+        (X.data[inside], X.indices[inside], ends - ends[0]),
+        shape=(len(ends) - 1, X.shape[1]),
+        copy=False,
+    )
+    block.has_canonical_format = True  # checked once for the whole
+    return block
 
 
 @contextmanager

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import pairwise_distances_argmin
 
 __all__ = ["METHODS", "Start", "draw_start", "given_start", "total_scatter"]
 
@@ -80,7 +82,7 @@ class RandomStart(Start):
     random_state: np.random.RandomState
 
     def shares(self, X: np.ndarray) -> Iterator[tuple[np.ndarray | slice, np.ndarray]]:
-        for block in _blocks(len(X)):
+        for block in _blocks(X.shape[0]):
             shares = self.random_state.uniform(size=(block.stop - block.start, self.n_components))
             shares /= shares.sum(axis=1)[:, None]
             yield block, shares
@@ -97,17 +99,21 @@ def draw_start(
     n_components: int,
     random_state: np.random.RandomState,
     sample_weight: np.ndarray | None = None,
+    *,
+    partition: bool = False,
 ) -> Start:
     """Draw a start.
 
     Parameters
     ----------
     method : {"kmeans", "k-means++", "random", "random_from_data"}
-    X : ndarray of shape (n, d)
+    X : ndarray or CSR matrix of shape (n, d)
     n_components : int
     random_state : RandomState
     sample_weight : ndarray of shape (n,) or None
         Rows of weight 0 are never drawn.
+    partition : bool, default=False
+        Give every row to its nearest seed, instead of one row to each component.
 
     Returns
     -------
@@ -116,8 +122,9 @@ def draw_start(
     if method == "random":
         return RandomStart(n_components, random_state)
     if method == "random_from_data":
-        return SeedStart(_choose_rows(len(X), n_components, random_state, sample_weight))
-    rows = None
+        seeds = _choose_rows(X.shape[0], n_components, random_state, sample_weight)
+        return _nearest_seed(X, seeds) if partition else SeedStart(seeds)
+    rows, whole = None, X
     if sample_weight is not None and not np.all(sample_weight > 0):
         rows = np.flatnonzero(sample_weight > 0)
         X, sample_weight = X[rows], sample_weight[rows]
@@ -125,7 +132,8 @@ def draw_start(
         X = X.astype(np.float64)
     if method == "k-means++":
         seeds = _seed(X, n_components, random_state, sample_weight)
-        return SeedStart(seeds if rows is None else rows[seeds])
+        seeds = seeds if rows is None else rows[seeds]
+        return _nearest_seed(whole, seeds) if partition else SeedStart(seeds)
     labels = _kmeans_labels(X, n_components, random_state, sample_weight)
     if rows is not None:
         dropped, rows_labels = labels, rows
@@ -169,15 +177,25 @@ def _seed(
     sample_weight: np.ndarray | None,
 ) -> np.ndarray:
     X = _near_origin(X)
-    missing = n_components - len(X)
+    n = X.shape[0]
+    missing = n_components - n
     seeds = kmeans_plusplus(
-        X, min(n_components, len(X)), sample_weight=sample_weight, random_state=random_state
+        X, min(n_components, n), sample_weight=sample_weight, random_state=random_state
     )[1]
-    return seeds if missing <= 0 else np.r_[seeds, random_state.choice(len(X), size=missing)]
+    return seeds if missing <= 0 else np.r_[seeds, random_state.choice(n, size=missing)]
 
 
-def _near_origin(X: np.ndarray) -> np.ndarray:
+def _nearest_seed(X: Any, seeds: np.ndarray) -> LabelStart:
+    X = _near_origin(X)
+    centres = X[seeds]
+    labels = [pairwise_distances_argmin(X[block], centres) for block in _blocks(X.shape[0])]
+    return LabelStart(np.concatenate(labels), len(seeds))
+
+
+def _near_origin(X: Any) -> Any:
     """X, or a centred copy where distances computed from scalar products would lose their digits."""
+    if sparse.issparse(X):
+        return X
     mean = X.mean(axis=0, dtype=np.float64)
     spread = np.ptp(X, axis=0).astype(np.float64)
     if np.linalg.norm(mean) > 1e3 * np.linalg.norm(spread):
@@ -191,7 +209,7 @@ def _kmeans_labels(
     random_state: np.random.RandomState,
     sample_weight: np.ndarray | None,
 ) -> np.ndarray:
-    clusters = min(n_components, len(X))
+    clusters = min(n_components, X.shape[0])
     with warnings.catch_warnings():  # fewer distinct rows than clusters: the fit itself says so
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
         return (
@@ -231,7 +249,7 @@ def given_start(
     if callable(init):
         name = f"the value that {name} returned"
         init = init(X, n_components, random_state)
-    n = len(X)
+    n = X.shape[0]
     try:
         array = np.asarray(init)
     except ValueError as error:

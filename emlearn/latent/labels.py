@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import gammaln, logsumexp, xlogy
 
 from ..em.statistics import Sums
 
@@ -16,7 +16,7 @@ class Labels:
     The unit is the row.
     """
 
-    def log_prior(self, weights: np.ndarray) -> np.ndarray:
+    def log_weights(self, weights: np.ndarray) -> np.ndarray:
         """Logarithm of the weights; -inf where one is 0."""
         with np.errstate(divide="ignore"):
             return np.log(weights)
@@ -25,19 +25,34 @@ class Labels:
         self, weights: np.ndarray, log_density: np.ndarray, sample_weight: np.ndarray | None = None
     ) -> tuple[np.ndarray, Sums, np.ndarray]:
         """Posterior times sample weight (n, K), counts, and row log-likelihoods (n,)."""
-        joint = log_density + self.log_prior(weights)
-        rows = logsumexp(joint, axis=1)
-        reached = np.isfinite(rows)
-        posterior = np.full_like(joint, 1.0 / joint.shape[1])
-        posterior[reached] = np.exp(joint[reached] - rows[reached, None])
-        if sample_weight is not None:
-            posterior *= sample_weight[:, None]
+        joint = log_density + self.log_weights(weights)
+        top = joint.max(axis=1)
+        lost = ~np.isfinite(top)
+        if lost.any():  # a row that no component reaches is shared evenly
+            top = np.where(lost, 0.0, top)
+            joint[lost] = 0.0
+        joint -= top[:, None]
+        posterior = np.exp(joint, out=joint)
+        total = posterior @ np.ones(posterior.shape[1])
+        rows = np.log(total) + top
+        rows[lost] = -np.inf
+        posterior *= (1.0 / total if sample_weight is None else sample_weight / total)[:, None]
         return posterior, Sums({"counts": posterior.sum(axis=0)}), rows
 
-    def m_step(self, statistics: Sums) -> np.ndarray:
-        """Weights from counts."""
+    def m_step(self, statistics: Sums, concentration: float | None = None) -> np.ndarray:
+        """Weights from counts; under a symmetric Dirichlet prior with ``concentration``, their mode."""
         counts = statistics["counts"]
+        if concentration is not None:
+            counts = counts + (concentration - 1.0)
         return counts / counts.sum()
+
+    def log_prior(self, weights: np.ndarray, concentration: float | None) -> float:
+        """Log-density of the weights under a symmetric Dirichlet prior; 0 without one."""
+        if concentration is None:
+            return 0.0
+        K = len(weights)
+        power = xlogy(concentration - 1.0, weights).sum()
+        return float(gammaln(K * concentration) - K * gammaln(concentration) + power)
 
     def sample(self, weights: np.ndarray, n_samples: int, rng: np.random.RandomState) -> np.ndarray:
         """How many rows of each component."""
@@ -52,7 +67,7 @@ class Labels:
         """Posterior (n, K) and log-likelihood by summing over all K**n labellings: an oracle for tiny n."""
         n, K = log_density.shape
         labellings = np.indices((K,) * n).reshape(n, -1)
-        log_p = (log_density + self.log_prior(weights))[np.arange(n)[:, None], labellings].sum(
+        log_p = (log_density + self.log_weights(weights))[np.arange(n)[:, None], labellings].sum(
             axis=0
         )
         total = float(logsumexp(log_p))

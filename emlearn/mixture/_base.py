@@ -1,103 +1,198 @@
-"""What all mixture estimators share: scores, labels, samples, information criteria."""
+"""How mixture estimators are fitted: data, starts, and what a fit publishes."""
 
 from __future__ import annotations
 
-import math
-import operator
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import nullcontext
-from numbers import Integral
-from typing import Any
+from abc import ABC
+from collections.abc import Mapping
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
-from .._data import check_weights
+from .._data import check_data, check_frame, check_mixing_weights, column_name
 from ..base import EMMixin
-from ..distributions import Distribution
-from ..em.reduce import map_reduce, row_blocks
+from ..distributions import Distribution, Prior, WithNoise
+from ..em.reduce import take_rows
 from ..em.starts import METHODS, Start, draw_start, given_start
 from ..em.statistics import Joint, Statistics, Sums
-from ..em.threads import Workers, effective_threads, single_threaded_blas
 from ..exceptions import DegenerateComponentsWarning, warn_user
 from ..latent import Labels
 from ._model import MixtureModel, MixtureParameters
+from ._scores import ScoresMixin
 
 __all__ = ["BaseMixture"]
 
+# share of the rows that a noise component begins with where the start says nothing of it
+_NOISE_SHARE = 0.05
 
-class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
+
+class _Fitted(Mapping):
+    """The fitted attributes of an estimator, without their underscores."""
+
+    def __init__(self, estimator: Any) -> None:
+        self._values = vars(estimator)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[f"{name}_"]
+
+    def __iter__(self) -> Any:
+        return (name[:-1] for name in self._values if name.endswith("_"))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
     """A finite mixture: what does not depend on the family.
 
-    A subclass gives its distribution, and says how parameters and fitted
-    attributes correspond.
+    A subclass names its family, whose hyper-parameters are among its own.
     """
+
+    _family: ClassVar[type[Distribution]]
 
     _parameter_constraints: dict = {
         **EMMixin._parameter_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "init_params": [StrOptions(set(METHODS)), "array-like", callable],
+        "init_params": [StrOptions(set(METHODS)), "array-like", dict, callable],
+        "prior": [StrOptions({"default"}), Prior, None],
+        "weight_concentration_prior": [Interval(Real, 1.0, None, closed="left"), None],
+        "noise": ["boolean", Interval(Real, 0.0, None, closed="neither")],
     }
 
     # --------------------------------------------------- what a family says
 
-    @abstractmethod
     def _distribution(self) -> Distribution:
         """The family, with the estimator's hyper-parameters."""
+        return self._family(
+            **{name: getattr(self, name) for name in self._family._get_param_names()}
+        )
 
-    @abstractmethod
+    def _with_noise(self) -> Distribution:
+        """The family, and the noise component where there is one."""
+        noise = getattr(self, "noise", False)
+        return WithNoise(self._distribution(), noise) if noise else self._distribution()
+
+    def publish(self, parameters: MixtureParameters) -> dict[str, Any]:
+        """The fitted attributes, by name."""
+        weights, noise = parameters.weights, {}
+        if getattr(self, "noise", False):
+            weights, noise = weights[:-1], {"noise_weight_": float(weights[-1])}
+        components = self._with_noise().publish(parameters.components)
+        return {
+            "weights_": weights,
+            **noise,
+            **{f"{name}_": value for name, value in components.items()},
+        }
+
     def recall(self) -> MixtureParameters:
         """Parameters from the public fitted attributes, whoever set them."""
+        weights = np.ascontiguousarray(self.weights_, dtype=np.float64)
+        if getattr(self, "noise", False):
+            weights = np.append(weights, self.noise_weight_)
+        distribution = self._with_noise()
+        components = distribution.recall(_Fitted(self))
+        K = distribution.shape(components)[0]
+        if weights.shape != (K,):
+            raise ValueError(
+                f"The parameter 'weights_' should have the shape of {(K,)}, but got {weights.shape}"
+            )
+        return MixtureParameters(weights, components)
 
-    def _start_parameters(
-        self,
-        model: MixtureModel,
-        start: Start,
-        statistics: Joint,
-        X: np.ndarray,
-        sample_weight: np.ndarray | None,
-    ) -> MixtureParameters:
-        """What the first statistics become: their M-step, unless the user gave some of the parameters."""
-        return model.m_step(statistics, None)
+    @classmethod
+    def from_parameters(cls, weights: Any, **parameters: Any) -> Self:
+        """A mixture with given parameters, ready for use without a fit.
 
-    def _given_parameters(self) -> MixtureParameters:
-        """The parameters that the user gave, where these are all."""
-        raise NotImplementedError
+        A later ``fit`` starts from them.
 
-    def _needs_start(self) -> bool:
-        """False where the user gave all parameters."""
-        return True
+        Parameters
+        ----------
+        weights : array-like of shape (n_components,)
+        **parameters : dict
+            The parameters of the components, by the names of the fitted attributes without their
+            underscore; and parameters of the constructor.
 
-    # --------------------------------------------------------------- engine
+        Returns
+        -------
+        estimator
 
-    def _em_model(self, X: np.ndarray) -> MixtureModel:
-        return MixtureModel(Labels(), self._distribution().bind(X), self.initial_parameters)
+        Raises
+        ------
+        ValueError
+            If a parameter is missing or out of its domain, or the weights do not sum to 1.
+        """
+        own = set(cls._get_param_names())
+        given = {name: value for name, value in parameters.items() if name not in own}
+        settings = {name: value for name, value in parameters.items() if name in own}
+        weights = check_mixing_weights(weights, np.size(weights), "weights")
+        mixture = cls(len(weights), **{"init_params": {"weights": weights, **given}, **settings})
+        fitted = mixture._given_parameters()
+        for name, value in mixture.publish(fitted).items():
+            setattr(mixture, name, value)
+        mixture.n_features_in_ = mixture._with_noise().shape(fitted.components)[1]
+        mixture.n_parameters_ = mixture._n_parameters()
+        return mixture
 
-    def row_cost(self, n_features: int) -> float:
-        return self._distribution().row_cost(self.n_components, n_features)
+    # ---------------------------------------------------------------- model
+
+    def _fit_model(self, X: Any, sample_weight: np.ndarray | None) -> MixtureModel:
+        distribution = self._with_noise().bind(X, sample_weight, _Fitted(self))
+        prior = getattr(self, "prior", None)
+        if prior == "default":
+            if distribution.default_prior is None:
+                raise ValueError(
+                    f"prior='default': {type(distribution).__name__} has no prior. Set prior=None."
+                )
+            prior = distribution.default_prior()
+        if prior is not None:
+            prior = prior.bind(X, sample_weight, self.n_components, distribution)
+        model = MixtureModel(
+            Labels(), distribution, prior, getattr(self, "weight_concentration_prior", None)
+        )
+        model.initial_parameters = partial(self._first_parameters, model)
+        return model
+
+    def _fitted_model(self) -> MixtureModel:
+        return MixtureModel(Labels(), self._with_noise())
+
+    def row_cost(self, n_features: float) -> float:
+        return self._with_noise().row_cost(self.n_components, n_features)
 
     def e_step(
-        self, parameters: MixtureParameters, X: np.ndarray, sample_weight: np.ndarray | None = None
+        self, parameters: MixtureParameters, X: Any, sample_weight: np.ndarray | None = None
     ) -> tuple[Statistics, float]:
-        return self._em_model(X).e_step(parameters, X, sample_weight)
+        model = self._fitted_model()
+        return model.e_step(parameters, model.prepare(X), sample_weight)
 
     def m_step(self, statistics: Joint, parameters: MixtureParameters | None) -> MixtureParameters:
-        return MixtureModel(Labels(), self._distribution()).m_step(statistics, parameters)
+        return self._fitted_model().m_step(statistics, parameters)
+
+    # ---------------------------------------------------------------- start
 
     def initial_parameters(
-        self, X: np.ndarray, sample_weight: np.ndarray | None, random_state: np.random.RandomState
+        self, X: Any, sample_weight: np.ndarray | None, random_state: np.random.RandomState
+    ) -> MixtureParameters:
+        return self._fit_model(X, sample_weight).initial_parameters(X, sample_weight, random_state)
+
+    def _first_parameters(
+        self,
+        model: MixtureModel,
+        X: Any,
+        sample_weight: np.ndarray | None,
+        random_state: np.random.RandomState,
     ) -> MixtureParameters:
         if not self._needs_start():
             return self._given_parameters()
-        model = self._em_model(X)
         start = self._draw(X, sample_weight, random_state, model.distribution)
+        noise = getattr(self, "noise", False)
         statistics: Joint | None = None
         for rows, shares in start.shares(X):
-            block = model.distribution.features(X[rows])
+            block = model.prepare(take_rows(X, rows) if isinstance(rows, slice) else X[rows])
+            if noise:  # what no component begins with is noise
+                shares = np.column_stack([shares, 1.0 - shares.sum(axis=1)])
             if sample_weight is not None and not start.one_row:
                 shares = shares * sample_weight[rows, None]
             labels = Sums({"counts": shares.sum(axis=0)})
@@ -106,24 +201,62 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
             )
             statistics = part if statistics is None else statistics + part
         assert statistics is not None
-        if not statistics["labels"]["counts"].any():
+        counts = statistics["labels"]["counts"]
+        if not (counts[:-1] if noise else counts).any():
             raise ValueError(
                 "init_params leaves out every row that has a weight; at least one must belong to a"
                 " component."
             )
+        if noise and counts[-1] == 0:
+            counts[-1] = counts.sum() * _NOISE_SHARE / (1 - _NOISE_SHARE)
         return self._start_parameters(model, start, statistics, X, sample_weight)
+
+    def _start_parameters(
+        self,
+        model: MixtureModel,
+        start: Start,
+        statistics: Joint,
+        X: Any,
+        sample_weight: np.ndarray | None,
+    ) -> MixtureParameters:
+        """What the first statistics become: their M-step, unless the user gave some of the parameters."""
+        return model.m_step(statistics, None)
+
+    def _given_parameters(self) -> MixtureParameters:
+        """The parameters that the user gave, where these are all."""
+        given = dict(self.init_params)
+        try:
+            weights = check_mixing_weights(given.pop("weights"), self.n_components)
+            components = self._with_noise().recall(given)
+        except KeyError as error:
+            raise ValueError(
+                f"init_params: the parameter {error} is missing; give all of them by name, or labels."
+            ) from error
+        return MixtureParameters(weights, components)
+
+    def _needs_start(self) -> bool:
+        """False where the user gave all parameters."""
+        return not isinstance(self.init_params, Mapping)
+
+    def _partitions(self) -> bool:
+        """Whether seeds stand for their nearest rows; scikit-learn's mixtures begin with the seeds alone."""
+        return True
 
     def _draw(
         self,
-        X: np.ndarray,
+        X: Any,
         sample_weight: np.ndarray | None,
         random_state: np.random.RandomState,
         distribution: Distribution,
     ) -> Start:
         if isinstance(self.init_params, str):
-            embedded = distribution.embed(X)
             return draw_start(
-                self.init_params, embedded, self.n_components, random_state, sample_weight
+                self.init_params,
+                X if self.init_params == "random" else distribution.embed(X),
+                self.n_components,
+                random_state,
+                sample_weight,
+                partition=self._partitions(),
             )
         return given_start(self.init_params, X, self.n_components, random_state)
 
@@ -131,7 +264,29 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
         given = not isinstance(self.init_params, str) and not callable(self.init_params)
         return given or not self._needs_start()
 
-    def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    # ----------------------------------------------------------------- data
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags = self._distribution().input_tags(tags.input_tags)
+        return tags
+
+    def _check_data(self, X: Any, *, reset: bool, finite: bool = True) -> Any:
+        distribution = self._with_noise()
+        if distribution.takes_frames:
+            X = check_frame(self, X, reset=reset)
+        else:
+            finite = finite or not distribution.checks_finite
+            X = check_data(self, X, reset=reset, finite=finite, **distribution.check_arguments)
+        X, learned = distribution.encode(
+            X, None if reset else _Fitted(self), partial(column_name, self)
+        )
+        if reset:
+            for name, value in learned.items():
+                setattr(self, f"{name}_", value)
+        return X
+
+    def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[Any, np.ndarray | None]:
         X, sample_weight = super()._check_fit_data(X, sample_weight)
         if self._continues() and len(self.weights_) != self.n_components:
             raise ValueError(
@@ -160,280 +315,19 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
             warn_user(" ".join(found), DegenerateComponentsWarning)
 
     def _fitted_attributes(self, result: Any, dtype: Any) -> dict[str, Any]:
-        model = MixtureModel(Labels(), self._distribution())
-        n_free = model.n_free(result.parameters)
+        n_free = self._fitted_model().n_free(result.parameters)
         return {**super()._fitted_attributes(result, dtype), "n_parameters_": n_free}
 
     def _degeneracies(self, parameters: MixtureParameters) -> list[str]:
         """What is wrong with which components, in sentences."""
-        empty = np.flatnonzero(parameters.weights == 0)
+        noise = getattr(self, "noise", False)
+        weights = parameters.weights[:-1] if noise else parameters.weights
+        empty = np.flatnonzero(weights == 0)
+        found = self._with_noise().degeneracies(parameters.components, parameters.weights)
         if not len(empty):
-            return []
+            return found
         return [
             f"Components {empty.tolist()} are empty: no row belongs to them, their weight is 0. There"
-            " may be fewer distinct rows than components; try fewer components."
+            " may be fewer distinct rows than components; try fewer components.",
+            *found,
         ]
-
-    # -------------------------------------------------------------- scoring
-
-    def _scores(self, X: Any, **wanted: tuple[tuple[int, ...], Any]) -> dict[str, np.ndarray]:
-        """Outputs of the model's ``scores`` by name: trailing shape, and type (None: that of X and the weights)."""
-        check_is_fitted(self)
-        return self._fill(self._check_data(X, reset=False, finite=False), **wanted)
-
-    def _fill(self, X: np.ndarray, **wanted: tuple[tuple[int, ...], Any]) -> dict[str, np.ndarray]:
-        parameters, model = self._recall_for(X), self._em_model(X)
-        outputs = {
-            name: np.empty((len(X), *tail), dtype=dtype or np.result_type(X, self.weights_))
-            for name, (tail, dtype) in wanted.items()
-        }
-
-        def fill(rows: slice) -> bool:
-            views = {name: out[rows] for name, out in outputs.items()}
-            # a kernel writes float64
-            direct = {
-                name: np.empty(view.shape) if view.dtype == np.float32 else view
-                for name, view in views.items()
-            }
-            finite = model.scores(parameters, X[rows], **direct)
-            for name, view in views.items():
-                if direct[name] is not view:
-                    view[...] = direct[name]
-            return finite
-
-        if not self._each_block(X, model, fill, operator.and_):
-            self._check_data(X, reset=False)
-        return outputs
-
-    def _each_block(
-        self,
-        X: np.ndarray,
-        model: MixtureModel,
-        function: Callable[[slice], Any],
-        merge: Callable[[Any, Any], Any],
-    ) -> Any:
-        """Map a function of rows over the blocks, in threads where there are several."""
-        # nothing large is merged: blocks may be smaller than those of a fit, and even out the threads
-        blocks = row_blocks(X.shape[0], 0, 8 * self.row_cost(X.shape[1]))
-        limit = single_threaded_blas() if model.uses_blas else nullcontext()
-        if len(blocks) == 1:
-            with limit:
-                return function(blocks[0])
-        n_threads = effective_threads(self.n_jobs)
-        with limit, Workers(n_threads) as workers:
-            return map_reduce(function, blocks, merge, workers)
-
-    def _recall_for(self, X: np.ndarray) -> MixtureParameters:
-        parameters = self.recall()
-        n_features = self._n_model_features(parameters)
-        if X.shape[1] != n_features:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {n_features} features as input."
-            )
-        return parameters
-
-    @abstractmethod
-    def _n_model_features(self, parameters: MixtureParameters) -> int:
-        """Number of features of the parameters."""
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Most probable component of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        return self._scores(X, label=((), np.int64))["label"]
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Posterior probability of each component, for each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_components)
-        """
-        check_is_fitted(self)
-        return self._scores(X, posterior=((len(self.weights_),), None))["posterior"]
-
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Log-density of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        return self._scores(X, log_density=((), None))["log_density"]
-
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
-        """``fit(X).predict(X)``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : Ignored
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        return self.fit(X, y, sample_weight=sample_weight).predict(X)
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Mean log-density of a row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : Ignored
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        float
-        """
-        check_is_fitted(self)
-        X = self._check_data(X, reset=False, finite=False)
-        weights = check_weights(sample_weight, X)
-        if X.dtype != np.float32:
-            return self._total_log_density(X, weights)[1]
-        # the mean of the rounded values, as in scikit-learn
-        values = self._fill(X, log_density=((), None))["log_density"]
-        if weights is not None:
-            shares = (weights / weights.mean()).astype(values.dtype)
-            values = np.where(weights > 0, values * shares, values.dtype.type(0))
-        return float(values.mean())
-
-    def _total_log_density(
-        self, X: np.ndarray, weights: np.ndarray | None, *, certainty: bool = False
-    ) -> tuple[float, float, float]:
-        """The number of rows that count, the mean log-density, the sum of log max posterior (0 if not asked)."""
-        parameters, model = self._recall_for(X), self._em_model(X)
-        K = len(parameters.weights)
-
-        def total(rows: slice) -> np.ndarray:
-            n = rows.stop - rows.start
-            outputs = {"log_density": np.empty(n)}
-            if certainty:
-                outputs["posterior"] = np.empty((n, K))
-            if not model.scores(parameters, X[rows], **outputs):
-                self._check_data(X, reset=False)
-            values = outputs["log_density"]
-            top = np.log(outputs["posterior"].max(axis=1)) if certainty else np.zeros(1)
-            if weights is None:
-                return np.array([values.sum(), top.sum()])
-            w = weights[rows]
-            return np.array([np.where(w > 0, values, 0.0) @ w, top @ w if certainty else 0.0])
-
-        value, sure = self._each_block(X, model, total, np.add)
-        n = float(X.shape[0] if weights is None else weights.sum())
-        return n, float(value) / n, float(sure)
-
-    def _criterion(
-        self, X: Any, sample_weight: Any, *, certainty: bool = False
-    ) -> tuple[float, float]:
-        """Minus twice the log-likelihood (of completed data, with ``certainty``), and the number of rows."""
-        check_is_fitted(self)
-        X = self._check_data(X, reset=False, finite=False)
-        weights = check_weights(sample_weight, X)
-        n, mean, sure = self._total_log_density(X, weights, certainty=certainty)
-        return -2 * (mean * n + sure), n
-
-    def _n_parameters(self) -> int:
-        """Number of free parameters."""
-        return self._em_model(np.empty((0, 0))).n_free(self.recall())
-
-    def bic(self, X: Any, sample_weight: Any = None) -> float:
-        """Bayesian information criterion; the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        sample_weight : array-like of shape (n_samples,), default=None
-            Their sum is the number of rows.
-
-        Returns
-        -------
-        float
-        """
-        deviance, n = self._criterion(X, sample_weight)
-        return deviance + self._n_parameters() * math.log(n)
-
-    def aic(self, X: Any, sample_weight: Any = None) -> float:
-        """Akaike information criterion; the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        float
-        """
-        return self._criterion(X, sample_weight)[0] + 2 * self._n_parameters()
-
-    def icl(self, X: Any, sample_weight: Any = None) -> float:
-        """Integrated completed likelihood; the lower the better.
-
-        It is the BIC with each row given to its most probable component:
-        BIC - 2 sum log max_k p(k | x).
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        sample_weight : array-like of shape (n_samples,), default=None
-            Their sum is the number of rows.
-
-        Returns
-        -------
-        float
-
-        References
-        ----------
-        Biernacki, C., Celeux, G. and Govaert, G. (2000). Assessing a mixture
-        model for clustering with the integrated completed likelihood. IEEE
-        Transactions on Pattern Analysis and Machine Intelligence 22(7), 719-725.
-        """
-        deviance, n = self._criterion(X, sample_weight, certainty=True)
-        return deviance + self._n_parameters() * math.log(n)
-
-    def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        """Draw rows from the fitted mixture.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-        random_state : int, RandomState or None, default=None
-            None uses the estimator's own, with scikit-learn's draws: an integer
-            there gives the same rows at every call.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            Sorted by component.
-        y : ndarray of shape (n_samples,)
-            Their components.
-        """
-        check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(
-                f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample."
-            )
-        rng = check_random_state(self.random_state if random_state is None else random_state)
-        parameters = self.recall()
-        counts = Labels().sample(parameters.weights, n_samples, rng)
-        X = self._distribution().sample(parameters.components, counts, rng)
-        return X, np.repeat(np.arange(len(counts)), counts)

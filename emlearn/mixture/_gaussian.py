@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
-from .._data import read_array
+from .._data import check_mixing_weights, check_shape, read_array
 from ..distributions import Gaussian, GaussianParameters
 from ..distributions.covariance import COVARIANCES, Covariance
 from ..distributions.gaussian import SINGULAR_MESSAGE
@@ -55,6 +55,15 @@ class GaussianMixture(BaseMixture):
         use at the call, -1 all cores. Results do not depend on it, to the bit.
     accelerate : {"squarem"} or None, default=None
         Extrapolate between EM steps: fewer iterations where EM is slow.
+    n_factors : int, default=1
+        Columns of the loadings, for ``covariance_type="factor"``.
+    noise : bool or float, default=False
+        A further component of constant density, for rows that belong nowhere. True takes the volume
+        of the smaller of two boxes around the data, a number is the volume.
+    prior : {"default"}, NormalInverseWishart or None, default=None
+        Of means and covariances: fits are posterior modes, and cannot be singular.
+    weight_concentration_prior : float or None, default=None
+        Of a Dirichlet prior of the weights, at least 1.
 
     Attributes
     ----------
@@ -110,6 +119,8 @@ class GaussianMixture(BaseMixture):
     array([1, 0])
     """
 
+    _family = Gaussian
+
     _parameter_constraints: dict = {
         **BaseMixture._parameter_constraints,
         "covariance_type": [StrOptions(set(COVARIANCES))],
@@ -138,6 +149,10 @@ class GaussianMixture(BaseMixture):
         verbose_interval: int = 10,
         n_jobs: int | None = None,
         accelerate: str | None = None,
+        n_factors: int = 1,
+        noise: bool | float = False,
+        prior: Any = None,
+        weight_concentration_prior: float | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -155,6 +170,10 @@ class GaussianMixture(BaseMixture):
         self.verbose_interval = verbose_interval
         self.n_jobs = n_jobs
         self.accelerate = accelerate
+        self.n_factors = n_factors
+        self.noise = noise
+        self.prior = prior
+        self.weight_concentration_prior = weight_concentration_prior
 
     @classmethod
     def from_parameters(
@@ -209,10 +228,10 @@ class GaussianMixture(BaseMixture):
             raise ValueError(
                 f"means must be a 2D array of shape (n_components, n_features), got {means.shape}"
             )
-        weights = _check_weights(weights, len(means), "weights")
+        weights = check_mixing_weights(weights, len(means), "weights")
         shape = covariance.shape(*means.shape)
         covariances = read_array(covariances, "covariances")
-        _check_shape(covariances, shape, f"{covariance_type} covariance")
+        check_shape(covariances, shape, f"{covariance_type} covariance")
         if len(shape) > 1 and shape[-1] == shape[-2] and covariance_type in ("full", "tied"):
             if not np.allclose(covariances, np.swapaxes(covariances, -1, -2)):
                 raise ValueError(
@@ -245,41 +264,13 @@ class GaussianMixture(BaseMixture):
     def _covariance(self) -> Covariance:
         return COVARIANCES[self.covariance_type]
 
-    def _distribution(self) -> Gaussian:
-        return Gaussian(self.covariance_type, self.reg_covar)
-
-    def publish(self, parameters: MixtureParameters) -> dict[str, np.ndarray]:
-        components = parameters.components
-        return {
-            "weights_": parameters.weights,
-            "means_": components.means,
-            "covariances_": components.covariances,
-            "precisions_cholesky_": components.precisions_cholesky,
-            "precisions_": self._covariance.precisions(components.precisions_cholesky),
-        }
-
-    def recall(self) -> MixtureParameters:
-        factors = np.ascontiguousarray(self.precisions_cholesky_, dtype=np.float64)
-        factors = self._covariance.read_factors(factors)
-        means = np.ascontiguousarray(self.means_, dtype=np.float64)
-        weights = np.ascontiguousarray(self.weights_, dtype=np.float64)
-        _check_shape(factors, self._covariance.shape(*means.shape), "precisions_cholesky_")
-        _check_shape(weights, (len(means),), "weights_")
-        covariances = getattr(self, "covariances_", None)
-        if covariances is None:
-            covariances = self._covariance.invert(self._covariance.precisions(factors))[0]
-        return MixtureParameters(
-            weights,
-            GaussianParameters(means, np.array(covariances, dtype=np.float64), factors),
-        )
-
-    def _n_model_features(self, parameters: MixtureParameters) -> int:
-        return parameters.components.means.shape[1]
-
     # ---------------------------------------------------------------- start
 
+    def _given(self) -> tuple[Any, ...]:
+        return self.weights_init, self.means_init, self.precisions_init
+
     def _needs_start(self) -> bool:
-        return self.weights_init is None or self.means_init is None or self.precisions_init is None
+        return super()._needs_start() and any(given is None for given in self._given())
 
     def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
         before = vars(self).get("_fitted_covariance_type", self.covariance_type)
@@ -290,6 +281,15 @@ class GaussianMixture(BaseMixture):
             )
         X, sample_weight = super()._check_fit_data(X, sample_weight)
         self._read_given(X.shape[1])
+        seeds = self.covariance_type == "tied" and self.init_params in (
+            "k-means++",
+            "random_from_data",
+        )
+        if self.noise and (seeds or any(given is not None for given in self._given())):
+            raise ValueError(
+                "noise: a mixture with a noise component starts from labels, responsibilities or k-means"
+                " (init_params), not from weights_init, means_init, precisions_init or, for 'tied', seeds."
+            )
         return X, sample_weight
 
     def _read_given(self, n_features: int | None = None) -> tuple[np.ndarray | None, ...]:
@@ -297,23 +297,28 @@ class GaussianMixture(BaseMixture):
         K = self.n_components
         weights, means, precisions = self.weights_init, self.means_init, self.precisions_init
         if weights is not None:
-            weights = _check_weights(weights, K)
+            weights = check_mixing_weights(weights, K)
         if means is not None:
             means = read_array(means, "means_init")
-            _check_shape(means, (K, n_features or means.shape[-1]), "means")
+            check_shape(means, (K, n_features or means.shape[-1]), "means")
             n_features = means.shape[1]
         if precisions is not None:
             precisions = read_array(precisions, "precisions_init")
             shape = self._covariance.shape(K, n_features or precisions.shape[-1])
-            _check_shape(precisions, shape, f"{self.covariance_type} precision")
+            check_shape(precisions, shape, f"{self.covariance_type} precision")
             self._covariance.check_precisions(precisions)
         return weights, means, precisions
 
     def _given_parameters(self) -> MixtureParameters:
+        if not super()._needs_start():
+            return super()._given_parameters()
         weights, means, precisions = self._read_given()
         return MixtureParameters(
             weights, GaussianParameters(means, *self._covariance.invert(precisions))
         )
+
+    def _partitions(self) -> bool:
+        return self.covariance_type not in ("full", "tied", "diag", "spherical")
 
     def _start_parameters(
         self,
@@ -323,9 +328,12 @@ class GaussianMixture(BaseMixture):
         X: np.ndarray,
         sample_weight: np.ndarray | None,
     ) -> MixtureParameters:
+        tied_seeds = self.covariance_type == "tied" and start.one_row
+        if all(given is None for given in self._given()) and not tied_seeds:
+            return super()._start_parameters(model, start, statistics, X, sample_weight)
         weights, means, precisions = self._read_given(X.shape[1])
         if weights is None:
-            weights = model.latent.m_step(statistics["labels"])
+            weights = model.latent.m_step(statistics["labels"], model.concentration)
         if precisions is not None:
             if means is None:
                 means = statistics["components"].mean.copy()
@@ -335,12 +343,12 @@ class GaussianMixture(BaseMixture):
             return MixtureParameters(
                 weights, GaussianParameters(means, *self._covariance.invert(precisions))
             )
-        if self.covariance_type == "tied" and start.one_row:
+        if tied_seeds:
             components = self._tied_seed_start(
                 statistics["components"].mean, start, X, sample_weight
             )
         else:
-            components = model.distribution.m_step(statistics["components"], None)
+            components = model.distribution.m_step(statistics["components"], None, model.prior)
         if means is not None:
             components = GaussianParameters(
                 means, components.covariances, components.precisions_cholesky
@@ -363,47 +371,6 @@ class GaussianMixture(BaseMixture):
                 return GaussianParameters(means, covariance, factor)
         raise SingularError(SINGULAR_MESSAGE)
 
-    # -------------------------------------------------------------- warnings
-
     def _fitted_attributes(self, result: Any, dtype: Any) -> dict[str, Any]:
         attributes = super()._fitted_attributes(result, dtype)
         return {**attributes, "_fitted_covariance_type": self.covariance_type}
-
-    def _degeneracies(self, parameters: MixtureParameters) -> list[str]:
-        lowest = self._covariance.lowest_variance(
-            parameters.components.covariances, len(parameters.weights)
-        )
-        held = np.flatnonzero((lowest <= 2 * self.reg_covar) & (parameters.weights > 0))
-        found = super()._degeneracies(parameters)
-        if len(held) and self.reg_covar > 0:
-            found.append(
-                f"Components {held.tolist()} have collapsed: in some direction their rows vary by less"
-                f" than reg_covar={self.reg_covar:g}, which so decides the variance there. Look for"
-                " duplicated rows, constant or dependent columns, or a unit of the data that makes"
-                " reg_covar large; otherwise try fewer components."
-            )
-        return found
-
-
-def _check_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> None:
-    if array.shape != shape:
-        raise ValueError(
-            f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}"
-        )
-
-
-def _check_weights(values: Any, n_components: int, name: str = "weights_init") -> np.ndarray:
-    weights = read_array(values, name)
-    _check_shape(weights, (n_components,), "weights")
-    low, high = weights.min(), weights.max()
-    if low < 0.0 or high > 1.0:
-        raise ValueError(
-            "The parameter 'weights' should be in the range [0, 1], but got max value"
-            f" {low:.5f}, min value {high:.5f}"  # in scikit-learn's words, which its tests expect
-        )
-    total = weights.sum()
-    if abs(1.0 - total) > (1e-6 if getattr(values, "dtype", None) == np.float32 else 1e-8):
-        raise ValueError(
-            f"The parameter 'weights' should be normalized, but got sum(weights) = {total:.5f}"
-        )
-    return weights / total

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..distributions import Distribution
+from ..distributions import Distribution, Prior
 from ..em.statistics import Joint, Statistics, Sums
 from ..latent import Labels
 
@@ -30,6 +30,10 @@ class MixtureModel:
     ----------
     latent : Labels
     distribution : Distribution
+    prior : Prior or None
+        Of the components, bound.
+    concentration : float or None
+        Of the Dirichlet prior of the weights.
     start : callable
         ``start(X, sample_weight, random_state)`` returns parameters to begin with.
     """
@@ -38,10 +42,14 @@ class MixtureModel:
         self,
         latent: Labels,
         distribution: Distribution,
+        prior: Prior | None = None,
+        concentration: float | None = None,
         start: Callable[..., MixtureParameters] | None = None,
     ) -> None:
         self.latent = latent
         self.distribution = distribution
+        self.prior = prior
+        self.concentration = concentration
         self.initial_parameters = start
 
     @property
@@ -49,24 +57,28 @@ class MixtureModel:
         """True where scores depend on how many threads BLAS takes."""
         return self.distribution.uses_blas
 
+    def prepare(self, X: Any) -> Any:
+        """What the E-step is given of a block."""
+        return self.distribution.features(X)
+
     def e_step(
-        self, parameters: MixtureParameters, X: np.ndarray, sample_weight: np.ndarray | None
+        self, parameters: MixtureParameters, features: Any, sample_weight: np.ndarray | None
     ) -> tuple[Statistics, float]:
+        """Statistics and log-likelihood of a prepared block."""
         latent, distribution, components = self.latent, self.distribution, parameters.components
         fused = distribution.fused(
-            components, latent.log_prior(parameters.weights), X, sample_weight
+            components, latent.log_weights(parameters.weights), features, sample_weight
         )
         if fused is not None:
             counts, statistics, value = fused
             return Joint({"labels": Sums({"counts": counts}), "components": statistics}), value
-        return self.plain_e_step(parameters, X, sample_weight)
+        return self.plain_e_step(parameters, features, sample_weight)
 
     def plain_e_step(
-        self, parameters: MixtureParameters, X: np.ndarray, sample_weight: np.ndarray | None
+        self, parameters: MixtureParameters, features: Any, sample_weight: np.ndarray | None
     ) -> tuple[Statistics, float]:
         """The E-step from density, posterior and statistics, one after the other."""
         latent, distribution, components = self.latent, self.distribution, parameters.components
-        features = distribution.features(X)
         log_density, memo = distribution.log_density(components, features)
         weights, labels, rows = latent.posterior(parameters.weights, log_density, sample_weight)
         statistics = distribution.statistics(components, features, weights, memo)
@@ -78,13 +90,22 @@ class MixtureModel:
         return Joint({"labels": labels, "components": statistics}), float(value)
 
     def m_step(self, statistics: Joint, parameters: MixtureParameters | None) -> MixtureParameters:
+        """Weights and components, each under its prior."""
         components = None if parameters is None else parameters.components
         return MixtureParameters(
-            self.latent.m_step(statistics["labels"]),
-            self.distribution.m_step(statistics["components"], components),
+            self.latent.m_step(statistics["labels"], self.concentration),
+            self.distribution.m_step(statistics["components"], components, self.prior),
         )
 
+    def log_prior(self, parameters: MixtureParameters) -> float:
+        """Log-density of the parameters under the priors."""
+        value = self.latent.log_prior(parameters.weights, self.concentration)
+        if self.prior is not None:
+            value += self.distribution.log_prior(parameters.components, self.prior)
+        return value
+
     def ascent(self, old: MixtureParameters, new: MixtureParameters, statistics: Joint) -> float:
+        """What the log-likelihood must at least gain."""
         return self.distribution.ascent(old.components, new.components, statistics["components"])
 
     def n_free(self, parameters: MixtureParameters) -> int:
@@ -93,16 +114,16 @@ class MixtureModel:
             parameters.components
         )
 
-    def scores(self, parameters: MixtureParameters, X: np.ndarray, **outputs: np.ndarray) -> bool:
+    def scores(self, parameters: MixtureParameters, X: Any, **outputs: np.ndarray) -> bool:
         """Fill ``joint``, ``posterior``, ``log_density`` or ``label`` of a block; False if a row is not finite."""
-        log_prior = self.latent.log_prior(parameters.weights)
+        log_weights = self.latent.log_weights(parameters.weights)
         distribution, components = self.distribution, parameters.components
-        finite = distribution.fused_scores(components, log_prior, X, **outputs)
+        finite = distribution.fused_scores(components, log_weights, X, **outputs)
         if finite is not None:
             return finite
         log_density, _ = distribution.log_density(components, distribution.features(X))
         posterior, _, rows = self.latent.posterior(parameters.weights, log_density)
-        values = {"posterior": posterior, "log_density": rows, "joint": log_density + log_prior}
+        values = {"posterior": posterior, "log_density": rows, "joint": log_density + log_weights}
         for name, out in outputs.items():
             out[...] = values["joint"].argmax(axis=1) if name == "label" else values[name]
-        return bool(np.isfinite(np.sum(X, dtype=np.float64)))
+        return True

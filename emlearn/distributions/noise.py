@@ -1,0 +1,218 @@
+"""Any continuous family, and a uniform noise component beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils import InputTags
+
+from ..em.statistics import Statistics
+from ._base import Distribution, Prior, as_float
+
+__all__ = ["NoisyParameters", "WithNoise", "box"]
+
+# ------------------------------------------------------------ parameters
+
+
+@dataclass(frozen=True)
+class NoisyParameters:
+    """Parameters of K components, and the parallelepiped of the noise.
+
+    Attributes
+    ----------
+    components : object
+        Of the family.
+    origin : ndarray of shape (d,)
+        A corner.
+    edges : ndarray of shape (d, d)
+        One edge a row; the volume is the absolute value of the determinant.
+    """
+
+    components: Any
+    origin: np.ndarray
+    edges: np.ndarray
+
+    @property
+    def log_volume(self) -> float:
+        """Logarithm of the volume."""
+        return float(np.linalg.slogdet(self.edges)[1])
+
+
+class WithNoise(Distribution):
+    """A family with one component more, of constant density 1 / volume.
+
+    Rows that no component explains go there instead of widening one (Banfield
+    and Raftery 1993). The density is the same everywhere, outside the data too.
+
+    Parameters
+    ----------
+    family : Distribution
+        A continuous one.
+    volume : float or True, default=True
+        Of the region of the noise, in the product of the columns' units. True takes the smaller
+        of two boxes around the data: along the axes, along the principal components.
+
+    References
+    ----------
+    Banfield, J. D. and Raftery, A. E. (1993). Model-based Gaussian and
+    non-Gaussian clustering. Biometrics 49(3), 803-821.
+
+    Examples
+    --------
+    >>> from emlearn.distributions import Gaussian, WithNoise
+    >>> WithNoise(Gaussian("diag"), volume=100.0).family
+    Gaussian(covariance_type='diag')
+    """
+
+    parameters_class = NoisyParameters
+
+    def __init__(self, family: Distribution, volume: float | bool = True) -> None:
+        self.family = family
+        self.volume = volume
+
+    # the data are those of the family
+    continuous = True
+
+    @property
+    def default_prior(self) -> Any:
+        return self.family.default_prior
+
+    @property
+    def check_arguments(self) -> Mapping[str, Any]:
+        return self.family.check_arguments
+
+    @property
+    def takes_frames(self) -> bool:
+        return self.family.takes_frames
+
+    def input_tags(self, tags: InputTags) -> InputTags:
+        return self.family.input_tags(tags)
+
+    def encode(
+        self, X: Any, learned: Mapping[str, Any] | None, column: Callable[[int], str]
+    ) -> tuple[Any, dict[str, Any]]:
+        return self.family.encode(X, learned, column)
+
+    def bind(self, X: Any, sample_weight: np.ndarray | None, learned: Mapping[str, Any]) -> Self:
+        bound = WithNoise(self.family.bind(X, sample_weight, learned), self.volume)
+        bound._box = box(X, self.volume, sample_weight)
+        return bound
+
+    def features(self, X: Any) -> Any:
+        return self.family.features(X)
+
+    def row_cost(self, n_components: int, n_features: float) -> float:
+        return 4 * self.family.row_cost(n_components, n_features)
+
+    def embed(self, X: Any) -> Any:
+        return self.family.embed(X)
+
+    # ------------------------------------------------------------ density
+
+    def log_density(self, parameters: NoisyParameters, features: Any) -> tuple[np.ndarray, Any]:
+        inner, memo = self.family.log_density(parameters.components, features)
+        noise = np.full((len(inner), 1), -parameters.log_volume)
+        return np.hstack([inner, noise]), memo
+
+    # --------------------------------------------------------- statistics
+
+    def statistics(
+        self,
+        parameters: NoisyParameters | None,
+        features: Any,
+        weights: np.ndarray,
+        memo: Any = None,
+    ) -> Statistics:
+        inner = None if parameters is None else parameters.components
+        return self.family.statistics(inner, features, weights[:, :-1], memo)
+
+    # ------------------------------------------------------------- M-step
+
+    def m_step(
+        self, statistics: Statistics, parameters: NoisyParameters | None, prior: Prior | None = None
+    ) -> NoisyParameters:
+        inner = None if parameters is None else parameters.components
+        origin, edges = self._box if parameters is None else (parameters.origin, parameters.edges)
+        return NoisyParameters(self.family.m_step(statistics, inner, prior), origin, edges)
+
+    def log_prior(self, parameters: NoisyParameters, prior: Prior) -> float:
+        return self.family.log_prior(parameters.components, prior)
+
+    def ascent(self, old: NoisyParameters, new: NoisyParameters, statistics: Statistics) -> float:
+        return self.family.ascent(old.components, new.components, statistics)
+
+    # ----------------------------------------------------------- sampling
+
+    def sample(
+        self, parameters: NoisyParameters, counts: np.ndarray, rng: np.random.RandomState
+    ) -> np.ndarray:
+        inner = self.family.sample(parameters.components, counts[:-1], rng)
+        d = len(parameters.origin)
+        noise = parameters.origin + rng.uniform(size=(counts[-1], d)) @ parameters.edges
+        return np.vstack([inner, noise])
+
+    # --------------------------------------------------------- parameters
+
+    def shape(self, parameters: NoisyParameters) -> tuple[int, int]:
+        K, d = self.family.shape(parameters.components)
+        return K + 1, d
+
+    def n_free(self, parameters: NoisyParameters) -> int:
+        return self.family.n_free(parameters.components) + 1
+
+    def publish(self, parameters: NoisyParameters) -> dict[str, Any]:
+        return {
+            **self.family.publish(parameters.components),
+            "noise_volume": float(np.exp(parameters.log_volume)),
+            "noise_origin": parameters.origin,
+            "noise_edges": parameters.edges,
+        }
+
+    def recall(self, values: Mapping[str, Any]) -> NoisyParameters:
+        return NoisyParameters(
+            self.family.recall(values),
+            as_float(values["noise_origin"]),
+            as_float(values["noise_edges"]),
+        )
+
+    def degeneracies(self, parameters: NoisyParameters, weights: np.ndarray) -> list[str]:
+        return self.family.degeneracies(parameters.components, weights[:-1])
+
+
+def box(
+    X: np.ndarray, volume: float | bool = True, sample_weight: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """A corner and the edges of a box around the rows, the smaller of two; or scaled to a given volume.
+
+    Raises
+    ------
+    ValueError
+        If a column has one value only, so that every box has volume 0.
+    """
+    X = np.asarray(X, dtype=np.float64)
+    weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    X, weight = X[weight > 0], weight[weight > 0]
+    low, edge = X.min(axis=0), np.ptp(X, axis=0)
+    if not np.all(edge > 0):
+        raise ValueError(
+            "The noise component needs a region with a volume, but column"
+            f" {np.flatnonzero(edge <= 0).tolist()} has one value only. Drop it, or fit without noise."
+        )
+    boxes = [(low, np.diag(edge))]
+    centre = weight @ X / weight.sum()
+    y = X - centre
+    axes = np.linalg.svd(np.linalg.qr(y * np.sqrt(weight)[:, None], mode="r"))[2]
+    if len(axes) == X.shape[1]:
+        scores = y @ axes.T
+        width = np.ptp(scores, axis=0)
+        if np.all(width > 0):
+            boxes.append((centre + scores.min(axis=0) @ axes, width[:, None] * axes))
+    if volume is True:
+        return min(boxes, key=lambda box: np.linalg.slogdet(box[1])[1])
+    origin, edges = boxes[0]
+    factor = float(np.exp((np.log(volume) - np.linalg.slogdet(edges)[1]) / X.shape[1]))
+    middle = origin + edges.sum(axis=0) / 2
+    return middle + factor * (origin - middle), factor * edges
