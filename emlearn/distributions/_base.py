@@ -48,6 +48,8 @@ class Distribution(BaseEstimator, ABC):
     check_arguments: ClassVar[Mapping[str, Any]] = {}
     #: True where :meth:`encode` takes what the user gave, data frames of mixed types included
     takes_frames: ClassVar[bool] = False
+    #: share of each row that a drawn start spreads evenly: from a hard partition EM could never leave a probability of 0
+    start_softness: ClassVar[float] = 0.0
     #: whether densities are computed with BLAS, whose results depend on its number of threads
     uses_blas: ClassVar[bool] = True
     #: whether :meth:`fused_scores` tells where a row is not finite, so that nobody has to look before
@@ -83,6 +85,10 @@ class Distribution(BaseEstimator, ABC):
             If the data are none that the family has: which column, what was found, what to do.
         """
         return X, {}
+
+    def decode(self, X: np.ndarray, learned: Mapping[str, Any]) -> np.ndarray:
+        """Rows that were sampled as the user gives them: the inverse of :meth:`encode`."""
+        return X
 
     def bind(self, X: Any, sample_weight: np.ndarray | None, learned: Mapping[str, Any]) -> Self:
         """The distribution for these data: once a fit, for what statistics or the M-step need of all of X.

@@ -21,29 +21,13 @@ from ..em.starts import METHODS, Start, draw_start, given_start
 from ..em.statistics import Joint, Statistics, Sums
 from ..exceptions import DegenerateComponentsWarning, warn_user
 from ..latent import Labels
-from ._model import MixtureModel, MixtureParameters
+from ._model import Fitted, MixtureModel, MixtureParameters
 from ._scores import ScoresMixin
 
 __all__ = ["BaseMixture"]
 
 # share of the rows that a noise component begins with where the start says nothing of it
 _NOISE_SHARE = 0.05
-
-
-class _Fitted(Mapping):
-    """The fitted attributes of an estimator, without their underscores."""
-
-    def __init__(self, estimator: Any) -> None:
-        self._values = vars(estimator)
-
-    def __getitem__(self, name: str) -> Any:
-        return self._values[f"{name}_"]
-
-    def __iter__(self) -> Any:
-        return (name[:-1] for name in self._values if name.endswith("_"))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
 
 
 class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
@@ -62,6 +46,37 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         "weight_concentration_prior": [Interval(Real, 1.0, None, closed="left"), None],
         "noise": ["boolean", Interval(Real, 0.0, None, closed="neither")],
     }
+
+    def __init__(
+        self,
+        n_components: int,
+        *,
+        prior: Any,
+        weight_concentration_prior: float | None,
+        tol: float,
+        max_iter: int,
+        n_init: int,
+        init_params: Any,
+        random_state: Any,
+        warm_start: bool,
+        verbose: int,
+        verbose_interval: int,
+        n_jobs: int | None,
+        accelerate: str | None,
+    ) -> None:
+        self.n_components = n_components
+        self.prior = prior
+        self.weight_concentration_prior = weight_concentration_prior
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.n_jobs = n_jobs
+        self.accelerate = accelerate
 
     # --------------------------------------------------- what a family says
 
@@ -94,7 +109,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         if getattr(self, "noise", False):
             weights = np.append(weights, self.noise_weight_)
         distribution = self._with_noise()
-        components = distribution.recall(_Fitted(self))
+        components = distribution.recall(Fitted(self))
         K = distribution.shape(components)[0]
         if weights.shape != (K,):
             raise ValueError(
@@ -139,7 +154,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
     # ---------------------------------------------------------------- model
 
     def _fit_model(self, X: Any, sample_weight: np.ndarray | None) -> MixtureModel:
-        distribution = self._with_noise().bind(X, sample_weight, _Fitted(self))
+        distribution = self._with_noise().bind(X, sample_weight, Fitted(self))
         prior = getattr(self, "prior", None)
         if prior == "default":
             if distribution.default_prior is None:
@@ -188,9 +203,14 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
             return self._given_parameters()
         start = self._draw(X, sample_weight, random_state, model.distribution)
         noise = getattr(self, "noise", False)
+        soft = model.distribution.start_softness if isinstance(self.init_params, str) else 0.0
         statistics: Joint | None = None
         for rows, shares in start.shares(X):
             block = model.prepare(take_rows(X, rows) if isinstance(rows, slice) else X[rows])
+            if soft:
+                shares = (1.0 - soft) * shares + soft / self.n_components * shares.sum(
+                    axis=1, keepdims=True
+                )
             if noise:  # what no component begins with is noise
                 shares = np.column_stack([shares, 1.0 - shares.sum(axis=1)])
             if sample_weight is not None and not start.one_row:
@@ -279,7 +299,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
             finite = finite or not distribution.checks_finite
             X = check_data(self, X, reset=reset, finite=finite, **distribution.check_arguments)
         X, learned = distribution.encode(
-            X, None if reset else _Fitted(self), partial(column_name, self)
+            X, None if reset else Fitted(self), partial(column_name, self)
         )
         if reset:
             for name, value in learned.items():

@@ -154,26 +154,28 @@ class GaussianMixture(BaseMixture):
         prior: Any = None,
         weight_concentration_prior: float | None = None,
     ) -> None:
-        self.n_components = n_components
+        super().__init__(
+            n_components,
+            prior=prior,
+            weight_concentration_prior=weight_concentration_prior,
+            tol=tol,
+            max_iter=max_iter,
+            n_init=n_init,
+            init_params=init_params,
+            random_state=random_state,
+            warm_start=warm_start,
+            verbose=verbose,
+            verbose_interval=verbose_interval,
+            n_jobs=n_jobs,
+            accelerate=accelerate,
+        )
         self.covariance_type = covariance_type
-        self.tol = tol
         self.reg_covar = reg_covar
-        self.max_iter = max_iter
-        self.n_init = n_init
-        self.init_params = init_params
         self.weights_init = weights_init
         self.means_init = means_init
         self.precisions_init = precisions_init
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
-        self.n_jobs = n_jobs
-        self.accelerate = accelerate
         self.n_factors = n_factors
         self.noise = noise
-        self.prior = prior
-        self.weight_concentration_prior = weight_concentration_prior
 
     @classmethod
     def from_parameters(

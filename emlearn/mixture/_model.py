@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..distributions import Distribution, Prior
 from ..em.statistics import Joint, Statistics, Sums
 from ..latent import Labels
 
-__all__ = ["MixtureModel", "MixtureParameters"]
+__all__ = ["Fitted", "MixtureModel", "MixtureParameters"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,22 @@ class MixtureParameters:
 
     weights: np.ndarray
     components: Any
+
+
+class Fitted(Mapping):
+    """The fitted attributes of an estimator, without their underscores."""
+
+    def __init__(self, estimator: Any) -> None:
+        self._values = vars(estimator)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[f"{name}_"]
+
+    def __iter__(self) -> Any:
+        return (name[:-1] for name in self._values if name.endswith("_"))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class MixtureModel:

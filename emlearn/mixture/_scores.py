@@ -16,7 +16,7 @@ from .._data import check_weights
 from ..em.reduce import map_reduce, row_blocks, row_size, take_rows
 from ..em.threads import Workers, effective_threads, single_threaded_blas
 from ..latent import Labels
-from ._model import MixtureModel, MixtureParameters
+from ._model import Fitted, MixtureModel, MixtureParameters
 
 __all__ = ["ScoresMixin"]
 
@@ -288,7 +288,9 @@ class ScoresMixin:
         rng = check_random_state(self.random_state if random_state is None else random_state)
         parameters = self.recall()
         counts = Labels().sample(parameters.weights, n_samples, rng)
-        X = self._fitted_model().distribution.sample(parameters.components, counts, rng)
+        distribution = self._fitted_model().distribution
+        X = distribution.sample(parameters.components, counts, rng)
+        X = distribution.decode(X, Fitted(self))
         labels = np.arange(len(counts))
         if getattr(self, "noise", False):
             labels[-1] = -1

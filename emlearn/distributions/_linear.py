@@ -1,0 +1,198 @@
+"""Families whose log-density is linear in features of the row: two matrix products make the E-step."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from scipy import sparse
+
+from ..em.statistics import Sums
+from ._base import Distribution, Prior
+
+__all__ = ["ConjugatePrior", "LinearFamily", "Rows", "check_counts", "keep_empty", "refuse"]
+
+# stands for log 0 where a product with 0 must be 0, and what no log-density of finite numbers is below
+_NEVER, _UNREACHED = -1e300, -1e250
+
+
+class Rows(NamedTuple):
+    """A block as a linear family sees it.
+
+    Attributes
+    ----------
+    values : ndarray or CSR matrix of shape (n, V)
+        T(x).
+    base : ndarray of shape (n,) or float
+        The part of the log-density that no parameter touches.
+    seen : ndarray of shape (n, V), or None
+        1 where there is a value, 0 where it is missing (and ``values`` 0); None where none is.
+    """
+
+    values: Any
+    base: np.ndarray | float = 0.0
+    seen: np.ndarray | None = None
+
+
+class ConjugatePrior(Prior):
+    """The conjugate prior of a linear family, said in rows that were never seen.
+
+    The posterior mode is the maximum-likelihood estimate with ``count`` rows of
+    mean ``mean`` added to each component: for probabilities the Dirichlet
+    distribution with parameters 1 + count mean, for Poisson rates the gamma
+    distribution with shape 1 + count mean and rate ``count``.
+
+    Parameters
+    ----------
+    count : float, default=1.0
+        How many rows it is worth.
+    mean : array-like, default=None
+        Mean of their features, in the shape of a component's; None is the mean of the data.
+
+    References
+    ----------
+    Diaconis, P. and Ylvisaker, D. (1979). Conjugate priors for exponential
+    families. The Annals of Statistics 7(2), 269-281.
+
+    Examples
+    --------
+    >>> from emlearn.distributions import ConjugatePrior
+    >>> from emlearn.mixture import PoissonMixture
+    >>> PoissonMixture(prior=ConjugatePrior(count=2.0, mean=[1.0])).fit([[3], [3]]).rates_
+    array([[2.]])
+    """
+
+    def __init__(self, count: float = 1.0, mean: Any = None) -> None:
+        self.count = count
+        self.mean = mean
+
+    def bind(
+        self, X: Any, sample_weight: np.ndarray | None, n_components: int, distribution: Any
+    ) -> Self:
+        if not self.count > 0:
+            raise ValueError(f"prior: count must be above 0, got {self.count}.")
+        if self.mean is None:
+            one = np.ones((X.shape[0], 1)) if sample_weight is None else sample_weight[:, None]
+            sums = distribution.statistics(None, distribution.features(X), one)
+            mean = distribution.feature_means(sums)[0]
+        else:
+            mean = distribution.read_prior_mean(np.asarray(self.mean, dtype=np.float64), X.shape[1])
+        return type(self)(self.count, mean)
+
+
+class LinearFamily(Distribution):
+    r"""A family with :math:`\log p(x \mid k) = \eta_k \cdot T(x) + a_k + h(x)`.
+
+    A subclass gives ``features`` (T and h), ``natural`` (eta and a), the M-step
+    from the weighted sums of T, and what belongs to its parameters.
+    """
+
+    default_prior = ConjugatePrior
+    start_softness = 0.1
+
+    @abstractmethod
+    def natural(self, parameters: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Natural parameters (K, V), -inf where a feature is impossible, and offsets (K,)."""
+
+    def row_cost(self, n_components: int, n_features: float) -> float:
+        return n_components * (40 + 4 * n_features)
+
+    # ------------------------------------------------------------ density
+
+    def log_density(self, parameters: Any, features: Rows) -> tuple[np.ndarray, None]:
+        natural, offsets = self.natural(parameters)
+        never = np.isneginf(natural)
+        some = never.any()
+        if some:
+            natural = np.where(never, _NEVER, natural)
+        out = features.values @ natural.T
+        if some:
+            out[out < _UNREACHED] = -np.inf
+        out += offsets
+        if np.ndim(features.base):
+            out += features.base[:, None]
+        return out, None
+
+    # --------------------------------------------------------- statistics
+
+    def statistics(
+        self, parameters: Any, features: Rows, weights: np.ndarray, memo: None = None
+    ) -> Sums:
+        values = features.values
+        if sparse.issparse(values):
+            total = np.ascontiguousarray((values.T @ weights).T)
+        else:
+            total = weights.T @ values
+        return Sums({"weight": weights.sum(axis=0), "sum": total}, signed=self.signed)
+
+    #: names of sums that may be negative
+    signed: tuple[str, ...] = ()
+
+    # -------------------------------------------------------------- prior
+
+    def feature_means(self, statistics: Sums) -> np.ndarray:
+        """Means (K, V) of the features."""
+        return statistics["sum"] / statistics["weight"][:, None]
+
+    def read_prior_mean(self, mean: np.ndarray, n_features: int) -> np.ndarray:
+        """A prior mean that the user gave, checked."""
+        if mean.shape != (n_features,):
+            raise ValueError(
+                f"prior: mean must have the shape {(n_features,)} of a row, got {mean.shape}."
+            )
+        if not np.all(mean >= 0):
+            raise ValueError("prior: mean must not be negative.")
+        return mean
+
+    def with_prior(self, statistics: Sums, prior: ConjugatePrior | None) -> Sums:
+        """Statistics with the rows of the prior added."""
+        if prior is None:
+            return statistics
+        return Sums(
+            {
+                "weight": statistics["weight"] + prior.count,
+                "sum": statistics["sum"] + prior.count * prior.mean,
+            },
+            signed=self.signed,
+        )
+
+
+def keep_empty(total: np.ndarray, weight: np.ndarray, current: np.ndarray | None) -> np.ndarray:
+    """Total / weight; where the weight is 0 what there was, or, at a start, the mean of all components."""
+    empty = weight <= 0
+    if not empty.any():
+        return total / weight
+    if current is None:
+        everything = np.maximum(np.sum(np.broadcast_to(weight, total.shape), axis=0), 1e-300)
+        current = np.broadcast_to(total.sum(axis=0) / everything, total.shape)
+    return np.where(empty, current, total / np.where(empty, 1.0, weight))
+
+
+def refuse(X: Any, bad: np.ndarray, column: Callable[[int], str], what: str, advice: str) -> None:
+    """ValueError that names the first column where ``bad`` holds (of the stored values of a CSR matrix)."""
+    if not bad.any():
+        return
+    if sparse.issparse(X):
+        first = int(np.flatnonzero(bad)[0])
+        j, value, n = int(X.indices[first]), X.data[first], int(bad.sum())
+        row = int(np.searchsorted(X.indptr, first, side="right")) - 1
+    else:
+        j = int(np.flatnonzero(bad.any(axis=0))[0])
+        row, n = int(np.flatnonzero(bad[:, j])[0]), int(bad[:, j].sum())
+        value = X[row, j]
+    raise ValueError(f"{what} in {column(j)}: {value:g} in row {row}, {n} such in all. {advice}")
+
+
+def check_counts(X: Any, column: Callable[[int], str]) -> None:
+    """ValueError where a count is negative."""
+    values = X.data if sparse.issparse(X) else X
+    if values.size and values.min() < 0:
+        refuse(
+            X,
+            values < 0,
+            column,
+            "Negative values in data: counts must be 0 or more, found",
+            "Drop these rows, or model differences by another family.",
+        )

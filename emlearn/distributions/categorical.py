@@ -1,0 +1,281 @@
+"""The categorical family: independent columns of categories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from scipy import sparse
+from scipy.special import gammaln, xlogy
+from sklearn.preprocessing import OrdinalEncoder
+from sklearn.utils import InputTags
+from sklearn.utils._missing import is_scalar_nan
+
+from ..em.statistics import Sums
+from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty
+
+__all__ = ["Categorical", "CategoricalParameters"]
+
+# ------------------------------------------------------------ parameters
+
+
+@dataclass(frozen=True)
+class CategoricalParameters:
+    """Parameters of K products of categorical distributions.
+
+    Attributes
+    ----------
+    probabilities : ndarray of shape (K, V)
+        The columns' probabilities side by side.
+    sizes : ndarray of shape (d,)
+        Number of categories of each column.
+    """
+
+    probabilities: np.ndarray
+    sizes: np.ndarray
+
+
+class Categorical(LinearFamily):
+    """Categories, independent given the component: the latent class model.
+
+    A column holds strings or numbers, of which each distinct one is a category.
+    Missing cells (NaN or None) are left out.
+
+    Parameters
+    ----------
+    categories : "auto" or list of array-like, default="auto"
+        The categories of each column; "auto" takes those of the data.
+    handle_unknown : {"error", "ignore"}, default="error"
+        What to do with a category that ``fit`` has not seen; "ignore" takes it for missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emlearn.distributions import Categorical
+    >>> categorical = Categorical().bind(np.array([[0.0], [2.0], [1.0]]), None, {})
+    >>> rows = categorical.features(np.array([[0.0], [2.0], [1.0]]))
+    >>> sums = categorical.statistics(None, rows, np.ones((3, 1)))
+    >>> categorical.m_step(sums, None).probabilities.round(2)
+    array([[0.33, 0.33, 0.33]])
+    """
+
+    parameters_class = CategoricalParameters
+    check_arguments = {"dtype": None, "ensure_all_finite": False}
+
+    def __init__(self, categories: Any = "auto", handle_unknown: str = "error") -> None:
+        self.categories = categories
+        self.handle_unknown = handle_unknown
+
+    def input_tags(self, tags: InputTags) -> InputTags:
+        tags = super().input_tags(tags)
+        tags.categorical = True
+        tags.string = True
+        tags.allow_nan = True
+        return tags
+
+    def encode(
+        self, X: Any, learned: Mapping[str, Any] | None, column: Callable[[int], str]
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Codes 0, 1, …, -1 where a cell is missing; ``categories`` are learned, a list of arrays."""
+        if self.handle_unknown not in ("error", "ignore"):
+            raise ValueError(
+                f"handle_unknown must be 'error' or 'ignore', got {self.handle_unknown!r}."
+            )
+        if np.iscomplexobj(X):
+            raise ValueError("Complex data not supported: categories are strings or real numbers.")
+        if X.dtype.kind == "f" and np.isinf(X).any():
+            j = int(np.flatnonzero(np.isinf(X).any(axis=0))[0])
+            raise ValueError(
+                f"Input X contains infinity in {column(j)}. Give it a name of its own."
+            )
+        if learned is None:
+            categories = self._learn(X, column)
+        else:
+            categories = [np.asarray(names) for names in learned["categories"]]
+        known = _encode(X, categories)
+        unknown = (known < 0) & ~_missing(X)
+        if unknown.any() and (self.handle_unknown == "error" or learned is None):
+            j = int(np.flatnonzero(unknown.any(axis=0))[0])
+            found = list(dict.fromkeys(X[unknown[:, j], j].tolist()))
+            raise ValueError(
+                f"Found unknown categories {found[:5]} in {column(j)}; known are"
+                f" {categories[j].tolist()[:10]}. Set handle_unknown='ignore' to take them for missing."
+            )
+        return known, {"categories": categories}
+
+    def _learn(self, X: np.ndarray, column: Callable[[int], str]) -> list[np.ndarray]:
+        given = self.categories
+        if isinstance(given, str):
+            found = []
+            for j in range(X.shape[1]):
+                cells = X[:, j]
+                missing = _missing(cells)
+                if missing.all():
+                    raise ValueError(f"All values of {column(j)} are missing. Drop it.")
+                try:
+                    found.append(np.unique(cells[~missing] if missing.any() else cells))
+                except TypeError as error:
+                    raise TypeError(
+                        f"{column(j)} mixes types that have no order ({error}). Make all of it strings"
+                        " or all of it numbers; argument must be a string or a number"
+                    ) from error
+            return found
+        if len(given) != X.shape[1]:
+            raise ValueError(
+                f"categories must be a list with one entry for each of the {X.shape[1]} columns, got {len(given)}."
+            )
+        return [np.asarray(names) for names in given]
+
+    def bind(
+        self, X: np.ndarray, sample_weight: np.ndarray | None, learned: Mapping[str, Any]
+    ) -> Self:
+        bound = type(self)(self.categories, self.handle_unknown)
+        names = learned.get("categories")
+        sizes = X.max(axis=0) + 1 if names is None else [len(column) for column in names]
+        bound._sizes = np.asarray(sizes, dtype=np.int64)
+        return bound
+
+    def features(self, X: np.ndarray) -> Rows:
+        """One-hot rows; the codes as they are before the sizes are known, which parameters know too."""
+        sizes = getattr(self, "_sizes", None)
+        return Rows(X if sizes is None else _one_hot(X, sizes))
+
+    def embed(self, X: np.ndarray) -> sparse.csr_matrix:
+        return _one_hot(X, self._sizes)
+
+    # ------------------------------------------------------------ density
+
+    def natural(self, parameters: CategoricalParameters) -> tuple[np.ndarray, np.ndarray]:
+        with np.errstate(divide="ignore"):
+            natural = np.log(parameters.probabilities)
+        return natural, np.zeros(len(natural))
+
+    def log_density(
+        self, parameters: CategoricalParameters, features: Rows
+    ) -> tuple[np.ndarray, None]:
+        if not sparse.issparse(features.values):
+            features = Rows(_one_hot(features.values, parameters.sizes))
+        return super().log_density(parameters, features)
+
+    # ------------------------------------------------------------- M-step
+
+    def m_step(
+        self,
+        statistics: Sums,
+        parameters: CategoricalParameters | None,
+        prior: ConjugatePrior | None = None,
+    ) -> CategoricalParameters:
+        sizes = self._sizes if parameters is None else parameters.sizes
+        sums = statistics["sum"]
+        if prior is not None:
+            sums = sums + prior.count * prior.mean
+        current = None if parameters is None else parameters.probabilities
+        totals = np.repeat(_by_column(sums, sizes), sizes, axis=1)
+        return CategoricalParameters(keep_empty(sums, totals, current), sizes)
+
+    def feature_means(self, statistics: Sums) -> np.ndarray:
+        sums = statistics["sum"]
+        return sums / np.repeat(_by_column(sums, self._sizes), self._sizes, axis=1)
+
+    def read_prior_mean(self, mean: np.ndarray, n_features: int) -> np.ndarray:
+        return super().read_prior_mean(mean, int(self._sizes.sum()))
+
+    def log_prior(self, parameters: CategoricalParameters, prior: ConjugatePrior) -> float:
+        alpha = 1.0 + prior.count * prior.mean
+        K = len(parameters.probabilities)
+        totals = _by_column(alpha[None, :], parameters.sizes)
+        power = xlogy(alpha - 1.0, parameters.probabilities).sum()
+        return float(K * (gammaln(totals).sum() - gammaln(alpha).sum()) + power)
+
+    # ----------------------------------------------------------- sampling
+
+    def sample(
+        self, parameters: CategoricalParameters, counts: np.ndarray, rng: np.random.RandomState
+    ) -> np.ndarray:
+        """Codes; the estimator gives the categories back their names."""
+        rows = np.repeat(np.arange(len(counts)), counts)
+        codes = np.empty((len(rows), len(parameters.sizes)), dtype=np.int64)
+        for j, block in enumerate(_columns(parameters.probabilities, parameters.sizes)):
+            edges = np.cumsum(block, axis=1)[rows]
+            u = rng.uniform(size=len(rows)) * edges[:, -1]
+            codes[:, j] = np.minimum((u[:, None] >= edges).sum(axis=1), block.shape[1] - 1)
+        return codes
+
+    def decode(self, X: np.ndarray, learned: Mapping[str, Any]) -> np.ndarray:
+        names = [np.asarray(column) for column in learned["categories"]]
+        kinds = {column.dtype.kind for column in names}
+        dtype = np.result_type(*names) if kinds <= set("iufb") or kinds == {"U"} else object
+        out = np.empty(X.shape, dtype=dtype)
+        for j, column in enumerate(names):
+            out[:, j] = column[X[:, j]]
+        return out
+
+    # --------------------------------------------------------- parameters
+
+    def shape(self, parameters: CategoricalParameters) -> tuple[int, int]:
+        return len(parameters.probabilities), len(parameters.sizes)
+
+    def n_free(self, parameters: CategoricalParameters) -> int:
+        return len(parameters.probabilities) * int(np.sum(parameters.sizes - 1))
+
+    def publish(self, parameters: CategoricalParameters) -> dict[str, Any]:
+        """``probabilities``: a list with an array (K, number of categories) for each column."""
+        return {"probabilities": list(_columns(parameters.probabilities, parameters.sizes))}
+
+    def recall(self, values: Mapping[str, Any]) -> CategoricalParameters:
+        blocks = [np.asarray(block, dtype=np.float64) for block in values["probabilities"]]
+        sizes = np.array([block.shape[1] for block in blocks])
+        return CategoricalParameters(np.hstack(blocks), sizes)
+
+
+def _missing(X: np.ndarray) -> np.ndarray:
+    if X.dtype.kind == "f":
+        return np.isnan(X)
+    if X.dtype.kind != "O":
+        return np.zeros(X.shape, dtype=bool)
+    return np.vectorize(is_scalar_nan_or_none, otypes=[bool])(X) if X.size else X.astype(bool)
+
+
+def is_scalar_nan_or_none(value: Any) -> bool:
+    """True for None, NaN and pandas' NA."""
+    return value is None or type(value).__name__ == "NAType" or is_scalar_nan(value)
+
+
+def _encode(X: np.ndarray, categories: list[np.ndarray]) -> np.ndarray:
+    """Codes; -1 where a cell is none of the categories."""
+    encoder = OrdinalEncoder(
+        categories=categories,
+        handle_unknown="use_encoded_value",
+        unknown_value=-1,
+        dtype=np.int32,
+    )
+    encoder.fit(np.empty((1, len(categories)), dtype=object))
+    return encoder.transform(X)
+
+
+def _one_hot(codes: np.ndarray, sizes: np.ndarray) -> sparse.csr_matrix:
+    n, d = codes.shape
+    codes = codes.astype(np.int32, copy=False)
+    places = codes + np.r_[0, np.cumsum(sizes[:-1])].astype(np.int32)
+    seen = codes >= 0
+    if seen.all():
+        indices, ends = places.ravel(), np.arange(0, n * d + 1, d, dtype=np.int32)
+    else:
+        indices = places[seen]
+        ends = np.r_[0, np.cumsum(seen.sum(axis=1))].astype(np.int32)
+    out = sparse.csr_matrix(
+        (np.ones(len(indices)), indices, ends), shape=(n, int(np.sum(sizes))), copy=False
+    )
+    out.has_canonical_format = True
+    return out
+
+
+def _columns(probabilities: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:
+    return np.split(probabilities, np.cumsum(sizes)[:-1], axis=1)
+
+
+def _by_column(sums: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Totals (K, d) over the categories of each column."""
+    return np.add.reduceat(sums, np.r_[0, np.cumsum(sizes[:-1])].astype(np.intp), axis=1)

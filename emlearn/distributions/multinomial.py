@@ -1,0 +1,144 @@
+"""The multinomial family: counts that share a total."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.special import gammaln, xlogy
+from sklearn.utils import InputTags
+
+from ..em.statistics import Sums
+from ._linear import ConjugatePrior, LinearFamily, Rows, check_counts, keep_empty
+
+__all__ = ["Multinomial", "MultinomialParameters"]
+
+# ------------------------------------------------------------ parameters
+
+
+@dataclass(frozen=True)
+class MultinomialParameters:
+    """Parameters of K multinomial distributions.
+
+    Attributes
+    ----------
+    probabilities : ndarray of shape (K, d)
+        Each row sums to 1.
+    total : float
+        Counts of a row that is sampled: the mean of the data's totals.
+    """
+
+    probabilities: np.ndarray
+    total: float
+
+
+class Multinomial(LinearFamily):
+    """Counts of d outcomes in a row's own number of draws, given that number.
+
+    A row without counts says nothing of its component. Fractional counts are
+    taken as they are, through the gamma function.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emlearn.distributions import Multinomial
+    >>> multinomial = Multinomial()
+    >>> rows = multinomial.features(np.array([[3.0, 1.0], [0.0, 4.0]]))
+    >>> sums = multinomial.statistics(None, rows, np.eye(2))
+    >>> multinomial.m_step(sums, None).probabilities
+    array([[0.75, 0.25],
+           [0.  , 1.  ]])
+    """
+
+    parameters_class = MultinomialParameters
+    check_arguments = {"accept_sparse": "csr"}
+
+    def input_tags(self, tags: InputTags) -> InputTags:
+        tags = super().input_tags(tags)
+        tags.positive_only = True
+        return tags
+
+    def encode(
+        self, X: Any, learned: Mapping[str, Any] | None, column: Callable[[int], str]
+    ) -> tuple[Any, dict[str, Any]]:
+        check_counts(X, column)
+        if learned is None and not X.sum() > 0:
+            raise ValueError(
+                "There is no count in X: every row is all zero, and says nothing of the"
+                " probabilities. Give rows with counts."
+            )
+        return X, {}
+
+    def features(self, X: Any) -> Rows:
+        if sparse.issparse(X):
+            factorials = X.copy()
+            factorials.data = gammaln(factorials.data + 1.0)
+            inside = np.asarray(factorials.sum(axis=1)).ravel()
+        else:
+            inside = gammaln(X + 1.0).sum(axis=1)
+        totals = np.asarray(X.sum(axis=1)).ravel()
+        return Rows(X, gammaln(totals + 1.0) - inside)
+
+    def embed(self, X: Any) -> Any:
+        # square roots of proportions: distances are then Hellinger's
+        totals = np.asarray(X.sum(axis=1), dtype=np.float64).ravel()
+        scale = 1.0 / np.where(totals > 0, totals, 1.0)
+        if sparse.issparse(X):
+            return (sparse.diags(scale) @ X).sqrt().tocsr()
+        return np.sqrt(X * scale[:, None])
+
+    # ------------------------------------------------------------ density
+
+    def natural(self, parameters: MultinomialParameters) -> tuple[np.ndarray, np.ndarray]:
+        with np.errstate(divide="ignore"):
+            natural = np.log(parameters.probabilities)
+        return natural, np.zeros(len(natural))
+
+    # ------------------------------------------------------------- M-step
+
+    def m_step(
+        self,
+        statistics: Sums,
+        parameters: MultinomialParameters | None,
+        prior: ConjugatePrior | None = None,
+    ) -> MultinomialParameters:
+        sums = self.with_prior(statistics, prior)["sum"]
+        current = None if parameters is None else parameters.probabilities
+        if parameters is None:
+            total = statistics["sum"].sum() / statistics["weight"].sum()
+        else:
+            total = parameters.total
+        totals = sums.sum(axis=1, keepdims=True)
+        return MultinomialParameters(keep_empty(sums, totals, current), float(total))
+
+    def log_prior(self, parameters: MultinomialParameters, prior: ConjugatePrior) -> float:
+        alpha = 1.0 + prior.count * prior.mean
+        K = len(parameters.probabilities)
+        power = xlogy(alpha - 1.0, parameters.probabilities).sum()
+        return float(K * (gammaln(alpha.sum()) - gammaln(alpha).sum()) + power)
+
+    # ----------------------------------------------------------- sampling
+
+    def sample(
+        self, parameters: MultinomialParameters, counts: np.ndarray, rng: np.random.RandomState
+    ) -> np.ndarray:
+        total = max(1, round(parameters.total))
+        p = parameters.probabilities / parameters.probabilities.sum(axis=1, keepdims=True)
+        rows = [rng.multinomial(total, p[k], count) for k, count in enumerate(counts)]
+        return np.vstack(rows).astype(np.float64)
+
+    # --------------------------------------------------------- parameters
+
+    def shape(self, parameters: MultinomialParameters) -> tuple[int, int]:
+        return parameters.probabilities.shape
+
+    def n_free(self, parameters: MultinomialParameters) -> int:
+        K, d = parameters.probabilities.shape
+        return K * (d - 1)
+
+    def recall(self, values: Mapping[str, Any]) -> MultinomialParameters:
+        probabilities = np.ascontiguousarray(values["probabilities"], dtype=np.float64)
+        return MultinomialParameters(probabilities, float(values.get("total", 1.0)))
