@@ -7,7 +7,10 @@ from .base import EMMixin
 from .mixture import (
     BernoulliMixture,
     CategoricalMixture,
+    GammaMixture,
     GaussianMixture,
+    MixedMixture,
+    Mixture,
     MultinomialMixture,
     PoissonMixture,
 )
@@ -21,7 +24,10 @@ __all__ = [
     "BernoulliMixture",
     "CategoricalMixture",
     "EMMixin",
+    "GammaMixture",
     "GaussianMixture",
+    "MixedMixture",
+    "Mixture",
     "MultinomialMixture",
     "PoissonMixture",
     "__version__",

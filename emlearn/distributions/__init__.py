@@ -4,13 +4,15 @@ from ._base import Distribution, Prior
 from ._linear import ConjugatePrior
 from .bernoulli import Bernoulli, BernoulliParameters
 from .categorical import Categorical, CategoricalParameters
+from .gamma import Gamma, GammaParameters
 from .gaussian import Gaussian, GaussianParameters
 from .multinomial import Multinomial, MultinomialParameters
 from .noise import NoisyParameters, WithNoise
 from .poisson import Poisson, PoissonParameters
+from .product import Product, ProductParameters, ProductPrior
 
 #: every family, for the tests that hold its laws
-REGISTRY = (Gaussian, Bernoulli, Categorical, Poisson, Multinomial)
+REGISTRY = (Gaussian, Bernoulli, Categorical, Poisson, Multinomial, Gamma, Product)
 
 __all__ = [
     "REGISTRY",
@@ -20,6 +22,8 @@ __all__ = [
     "CategoricalParameters",
     "ConjugatePrior",
     "Distribution",
+    "Gamma",
+    "GammaParameters",
     "Gaussian",
     "GaussianParameters",
     "Multinomial",
@@ -28,5 +32,8 @@ __all__ = [
     "Poisson",
     "PoissonParameters",
     "Prior",
+    "Product",
+    "ProductParameters",
+    "ProductPrior",
     "WithNoise",
 ]

@@ -48,7 +48,7 @@ class Distribution(BaseEstimator, ABC):
     check_arguments: ClassVar[Mapping[str, Any]] = {}
     #: True where :meth:`encode` takes what the user gave, data frames of mixed types included
     takes_frames: ClassVar[bool] = False
-    #: share of each row that a drawn start spreads evenly: from a hard partition EM could never leave a probability of 0
+    #: share of each row that a drawn start spreads evenly: EM never leaves a probability of 0
     start_softness: ClassVar[float] = 0.0
     #: whether densities are computed with BLAS, whose results depend on its number of threads
     uses_blas: ClassVar[bool] = True
@@ -90,7 +90,11 @@ class Distribution(BaseEstimator, ABC):
         """Rows that were sampled as the user gives them: the inverse of :meth:`encode`."""
         return X
 
-    def bind(self, X: Any, sample_weight: np.ndarray | None, learned: Mapping[str, Any]) -> Self:
+    def resolve(self, learned: Mapping[str, Any]) -> Self:
+        """The distribution with what :meth:`encode` learned, for fits and for fitted models alike."""
+        return self
+
+    def bind(self, X: Any, sample_weight: np.ndarray | None) -> Self:
         """The distribution for these data: once a fit, for what statistics or the M-step need of all of X.
 
         Densities never read what it learned: it is not there when a fitted model is used.
