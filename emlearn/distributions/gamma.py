@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import digamma, gammaln, polygamma
+from scipy.special import gammaln
 from sklearn.utils import InputTags
 
 from ..em.statistics import Sums
 from ..exceptions import SingularError
+from ._special import solve_gamma_shape
 from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty, refuse
 
 __all__ = ["Gamma", "GammaParameters"]
@@ -145,7 +146,7 @@ class Gamma(LinearFamily):
                     f"Column {j} has one value only within component {k}, so that the shape of its gamma"
                     " distribution is infinite. Try fewer components, a prior, or drop the column."
                 )
-            shapes = _solve_shapes(gap)
+            shapes = solve_gamma_shape(gap)
         new = GammaParameters(shapes, mean / shapes)
         empty = sums["weight"] <= 0
         if parameters is not None and empty.any():
@@ -190,15 +191,3 @@ class Gamma(LinearFamily):
 
     def n_free(self, parameters: GammaParameters) -> int:
         return parameters.scales.size * (1 if self.fixed_shape is not None else 2)
-
-
-def _solve_shapes(gap: np.ndarray) -> np.ndarray:
-    """The shapes a with log a - digamma(a) = gap, by Newton's method on 1 / a (Minka 2002)."""
-    a = (3.0 - gap + np.sqrt((gap - 3.0) ** 2 + 24.0 * gap)) / (12.0 * gap)
-    for _ in range(8):
-        large = a > 1e4  # where the difference has no digits left
-        safe = np.where(large, 1.0, a)
-        value = np.where(large, (0.5 + 1.0 / (12.0 * a)) / a, np.log(safe) - digamma(safe))
-        slope = np.where(large, -(0.5 + 1.0 / (6.0 * a)) / a**2, 1.0 / safe - polygamma(1, safe))
-        a = 1.0 / (1.0 / a + (value - gap) / (a * a * slope))
-    return a

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections import ChainMap
 from collections.abc import Mapping
 from functools import partial
 from numbers import Integral, Real
@@ -257,7 +256,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         given = dict(self.init_params)
         try:
             weights = check_mixing_weights(given.pop("weights"), self.n_components)
-            components = self._resolved().recall(ChainMap(given, Fitted(self)))
+            components = self._resolved().recall(given)
         except KeyError as error:
             raise ValueError(
                 f"init_params: the parameter {error} is missing; give all of them by name, or labels."
