@@ -12,11 +12,10 @@ from typing import ClassVar
 import numpy as np
 from scipy.linalg import lapack
 
-from .._kernels import gaussian as kernel
-from .._kernels import gaussian_twin as twin
-from ..em.statistics import Moments
+from ..._kernels import gaussian as kernel
+from ...em.statistics import Moments
 
-__all__ = ["COVARIANCES", "Covariance", "Diag", "Full", "Spherical", "Tied"]
+__all__ = ["Covariance", "Matrices", "Variances"]
 
 _EPS = float(np.finfo(np.float64).eps)
 # up to this many features the kernel's loops beat LAPACK's set-up
@@ -100,7 +99,7 @@ class Covariance(ABC):
         return covariances.min(axis=1)
 
 
-class _Matrices(Covariance):
+class Matrices(Covariance):
     """Models with matrices; what is one for all components is a stack of one."""
 
     def factor(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -154,65 +153,7 @@ class _Matrices(Covariance):
         return np.ascontiguousarray(np.swapaxes(r * signs[..., None], -1, -2)[..., ::-1, ::-1])
 
 
-class Full(_Matrices):
-    """A covariance matrix of its own for each component."""
-
-    name, form, code, form_code = "full", "full", twin.FULL, twin.FULL
-
-    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        return n_components, n_features, n_features
-
-    def n_free(self, n_components: int, n_features: int) -> int:
-        return n_components * n_features * (n_features + 1) // 2
-
-    def m_step(self, moments: Moments, floor: float) -> np.ndarray:
-        covariances = moments.scatter / moments.weight[:, None, None]
-        d = covariances.shape[1]
-        covariances.reshape(len(covariances), -1)[:, :: d + 1] += floor
-        return covariances
-
-    def log_det(self, factors: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        return np.log(factors.reshape(n_components, -1)[:, :: n_features + 1]).sum(axis=1)
-
-    def dense(self, values: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        return values
-
-    def lowest_variance(self, covariances: np.ndarray, n_components: int) -> np.ndarray:
-        return np.linalg.eigvalsh(covariances)[:, 0]
-
-
-class Tied(_Matrices):
-    """One covariance matrix for all components."""
-
-    name, form, code, form_code = "tied", "pooled", twin.TIED, twin.TIED
-
-    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        return n_features, n_features
-
-    def n_free(self, n_components: int, n_features: int) -> int:
-        return n_features * (n_features + 1) // 2
-
-    def m_step(self, moments: Moments, floor: float) -> np.ndarray:
-        covariance = moments.scatter / moments.weight.sum()
-        covariance.reshape(-1)[:: len(covariance) + 1] += floor
-        return covariance
-
-    def log_det(self, factors: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        return np.full(n_components, np.log(np.diagonal(factors)).sum())
-
-    def dense(self, values: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        return np.broadcast_to(values, (n_components, n_features, n_features))
-
-    def trace_precision(
-        self, factors: np.ndarray, n_components: int, n_features: int
-    ) -> np.ndarray:
-        return np.full(n_components, np.square(factors).sum())
-
-    def lowest_variance(self, covariances: np.ndarray, n_components: int) -> np.ndarray:
-        return np.full(n_components, np.linalg.eigvalsh(covariances)[0])
-
-
-class _Variances(Covariance):
+class Variances(Covariance):
     """Models whose matrices are diagonal."""
 
     def factor(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -236,56 +177,6 @@ class _Variances(Covariance):
             raise ValueError(f"'{self.name} precision' should be positive")
 
 
-class Diag(_Variances):
-    """A variance for each component and feature."""
-
-    name, form, code, form_code = "diag", "diag", twin.DIAG, twin.DIAG
-
-    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        return n_components, n_features
-
-    def n_free(self, n_components: int, n_features: int) -> int:
-        return n_components * n_features
-
-    def m_step(self, moments: Moments, floor: float) -> np.ndarray:
-        return moments.scatter / moments.weight[:, None] + floor
-
-    def log_det(self, factors: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        return np.log(factors).sum(axis=1)
-
-    def dense(self, values: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        return values[:, :, None] * np.eye(n_features)
-
-
-class Spherical(_Variances):
-    """One variance for each component, the same in all directions."""
-
-    name, form, code, form_code = "spherical", "diag", twin.SPHERICAL, twin.DIAG
-
-    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        return (n_components,)
-
-    def n_free(self, n_components: int, n_features: int) -> int:
-        return n_components
-
-    def m_step(self, moments: Moments, floor: float) -> np.ndarray:
-        return moments.scatter.sum(axis=1) / (moments.scatter.shape[1] * moments.weight) + floor
-
-    def log_det(self, factors: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        return n_features * np.log(factors)
-
-    def dense(self, values: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        return values[:, None, None] * np.eye(n_features)
-
-    def trace_precision(
-        self, factors: np.ndarray, n_components: int, n_features: int
-    ) -> np.ndarray:
-        return n_features * np.square(factors)
-
-    def lowest_variance(self, covariances: np.ndarray, n_components: int) -> np.ndarray:
-        return covariances
-
-
 _NONE = np.empty(0, dtype=int)
 
 
@@ -296,8 +187,3 @@ def _precision_cholesky(covariance: np.ndarray) -> np.ndarray | None:
     if info != 0 or not np.all(np.diagonal(lower) ** 2 > d * _EPS * np.diagonal(covariance)):
         return None
     return lapack.dtrtri(lower, lower=1)[0].T
-
-
-COVARIANCES: dict[str, Covariance] = {
-    model.name: model for model in (Full(), Tied(), Diag(), Spherical())
-}
