@@ -1,9 +1,17 @@
 """Distributions p(x | z = k): one family, one file."""
 
-from ._base import Distribution
+from ._base import Distribution, Prior
 from .gaussian import Gaussian, GaussianParameters
+from .normal_inverse_wishart import NormalInverseWishart
 
 #: every family, for the tests that hold its laws
 REGISTRY = (Gaussian,)
 
-__all__ = ["REGISTRY", "Distribution", "Gaussian", "GaussianParameters"]
+__all__ = [
+    "REGISTRY",
+    "Distribution",
+    "Gaussian",
+    "GaussianParameters",
+    "NormalInverseWishart",
+    "Prior",
+]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +14,9 @@ from .._kernels import gaussian as kernel
 from .._kernels import gaussian_twin as twin
 from ..em.statistics import Moments
 from ..exceptions import SingularError
-from ._base import Distribution
+from ._base import Distribution, as_float
 from .covariance import COVARIANCES, Covariance
+from .normal_inverse_wishart import NormalInverseWishart, log_density, posterior_moments
 
 __all__ = ["Gaussian", "GaussianParameters"]
 
@@ -37,11 +40,16 @@ class GaussianParameters:
     means : ndarray of shape (K, d)
     covariances, precisions_cholesky : ndarray
         Their shape depends on the covariance model.
+    loadings : ndarray of shape (K, d, q) or None
+    noise_variances : ndarray of shape (K, d) or None
+        Of the factor model.
     """
 
     means: np.ndarray
     covariances: np.ndarray
     precisions_cholesky: np.ndarray
+    loadings: np.ndarray | None = None
+    noise_variances: np.ndarray | None = None
 
 
 class Gaussian(Distribution):
@@ -49,9 +57,13 @@ class Gaussian(Distribution):
 
     Parameters
     ----------
-    covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+    covariance_type : str, default="full"
+        "full", "tied", "diag", "spherical", "factor", or one of mclust's codes: EII VII EEI VEI
+        EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV.
     reg_covar : float, default=0.0
         Added to each variance in the M-step, in squared units of the data.
+    n_factors : int, default=1
+        Of the model "factor".
 
     Examples
     --------
@@ -67,14 +79,21 @@ class Gaussian(Distribution):
 
     uses_blas = not COMPILED["gaussian"]
 
-    def __init__(self, covariance_type: str = "full", reg_covar: float = 0.0) -> None:
+    parameters_class = GaussianParameters
+    default_prior = NormalInverseWishart()
+    continuous = True
+
+    def __init__(
+        self, covariance_type: str = "full", reg_covar: float = 0.0, n_factors: int = 1
+    ) -> None:
         self.covariance_type = covariance_type
         self.reg_covar = reg_covar
+        self.n_factors = n_factors
 
     @property
     def covariance(self) -> Covariance:
         """The covariance model."""
-        return COVARIANCES[self.covariance_type]
+        return COVARIANCES[self.covariance_type].configure(self.n_factors)
 
     # ------------------------------------------------------------ density
 
@@ -150,25 +169,34 @@ class Gaussian(Distribution):
     # ------------------------------------------------------------- M-step
 
     def m_step(
-        self, statistics: Moments, parameters: GaussianParameters | None
+        self,
+        statistics: Moments,
+        parameters: GaussianParameters | None,
+        prior: NormalInverseWishart | None = None,
     ) -> GaussianParameters:
-        """Means, covariances and factors; an empty component keeps its own.
+        """Means, covariances and factors; an empty component keeps its own, or has those of the prior.
 
         Raises
         ------
         SingularError
             If ``reg_covar`` is 0 and a covariance is singular.
         """
-        covariance, moments = self.covariance, statistics
+        covariance, moments, floor = self.covariance, statistics, self.reg_covar
+        if prior is not None:
+            moments = _without_rounding(moments) if floor == 0 else moments
+            moments, floor = posterior_moments(moments, prior, covariance, floor), 0.0
         empty = moments.weight <= 1e-250
         some_empty = empty.any()
         if some_empty:
-            moments = _fill_empty(moments, empty, parameters)
-        if self.reg_covar == 0:
+            moments = _fill_empty(moments, empty, parameters, covariance.shared)
+        if floor == 0 and prior is None:
             moments = _without_rounding(moments)
-        covariances = covariance.m_step(moments, self.reg_covar)
-        if some_empty and parameters is not None and covariance.form != "pooled":
+        covariances, others = covariance.estimate(moments, floor, parameters)
+        if some_empty and parameters is not None and _own(covariance):
             covariances[empty] = parameters.covariances[empty]
+            for name, value in others.items():
+                if getattr(parameters, name) is not None:
+                    value[empty] = getattr(parameters, name)[empty]
         factors, singular = covariance.factor(covariances)
         if (
             len(singular) and self.reg_covar > 0
@@ -177,7 +205,11 @@ class Gaussian(Distribution):
             factors, singular = covariance.factor(covariances)
         if len(singular):
             raise SingularError(f"{SINGULAR_MESSAGE} Singular components: {singular.tolist()}.")
-        return GaussianParameters(moments.mean, covariances, factors)
+        return GaussianParameters(moments.mean, covariances, factors, **others)
+
+    def log_prior(self, parameters: GaussianParameters, prior: NormalInverseWishart) -> float:
+        """Log-density of the parameters, normalised where the prior of the model is a density."""
+        return log_density(prior, self.covariance, parameters.means, parameters.precisions_cholesky)
 
     def ascent(
         self, old: GaussianParameters, new: GaussianParameters, statistics: Moments
@@ -217,18 +249,77 @@ class Gaussian(Distribution):
             ]
         )
 
+    # --------------------------------------------------------- parameters
+
     def n_free(self, parameters: GaussianParameters) -> int:
         K, d = parameters.means.shape
         return K * d + self.covariance.n_free(K, d)
 
+    def n_features(self, parameters: GaussianParameters) -> int:
+        return parameters.means.shape[1]
+
+    def publish(self, parameters: GaussianParameters) -> dict[str, np.ndarray]:
+        values = {
+            "means": parameters.means,
+            "covariances": parameters.covariances,
+            "precisions_cholesky": parameters.precisions_cholesky,
+            "precisions": self.covariance.precisions(parameters.precisions_cholesky),
+        }
+        if parameters.noise_variances is not None:
+            values["loadings"] = parameters.loadings
+            values["noise_variances"] = parameters.noise_variances
+        return values
+
+    def recall(self, values: Mapping[str, Any]) -> GaussianParameters:
+        covariance = self.covariance
+        means = as_float(values["means"])
+        factors = covariance.read_factors(as_float(values["precisions_cholesky"]))
+        shape = covariance.shape(*means.shape)
+        if factors.shape != shape:
+            raise ValueError(
+                f"The parameter 'precisions_cholesky' should have the shape of {shape}, but got"
+                f" {factors.shape}"
+            )
+        covariances = values.get("covariances")
+        if covariances is None:
+            covariances = covariance.invert(covariance.precisions(factors))[0]
+        others = {
+            name: as_float(values[name])
+            for name in ("loadings", "noise_variances")
+            if values.get(name) is not None
+        }
+        return GaussianParameters(means, as_float(covariances), factors, **others)
+
+    def degeneracies(self, parameters: GaussianParameters, weights: np.ndarray) -> list[str]:
+        if not self.reg_covar > 0:
+            return []
+        lowest = self.covariance.lowest_variance(parameters.covariances, len(weights))
+        held = np.flatnonzero((lowest <= 2 * self.reg_covar) & (weights > 0))
+        if not len(held):
+            return []
+        return [
+            f"Components {held.tolist()} have collapsed: in some direction their rows vary by less"
+            f" than reg_covar={self.reg_covar:g}, which so decides the variance there. Look for"
+            " duplicated rows, constant or dependent columns, or a unit of the data that makes"
+            " reg_covar large; otherwise try fewer components."
+        ]
+
+
+def _own(covariance: Covariance) -> bool:
+    """True where each component has a covariance that no other reads."""
+    return covariance.form != "pooled" and not covariance.shared
+
 
 def _fill_empty(
-    moments: Moments, empty: np.ndarray, parameters: GaussianParameters | None
+    moments: Moments, empty: np.ndarray, parameters: GaussianParameters | None, shared: bool
 ) -> Moments:
     """Give empty components their current means, or, at a start, the moments of all rows."""
     weight, mean, scatter = moments.weight.copy(), moments.mean.copy(), moments.scatter
     if parameters is not None:
         mean[empty] = parameters.means[empty]
+        if shared:  # nothing of them may enter what is shared
+            weight[empty] = 0.0
+            return Moments(weight, mean, scatter, moments.form)
         if moments.form != "pooled":
             scatter, weight = scatter.copy(), np.where(empty, 1.0, weight)
             scatter[empty] = 0.0
