@@ -69,6 +69,7 @@ class _Problem:
         statistics, value = map_reduce(
             partial(self._block, parameters), self.blocks, add_steps, self.workers
         )
+        value += getattr(self.model, "log_prior", lambda parameters: 0.0)(parameters)
         return statistics, float(value) / self.total
 
     def _block(self, parameters: Any, rows: slice) -> tuple[Statistics, float]:

@@ -75,7 +75,14 @@ class BaseMixture(EMMixin, DensityMixin, BaseEstimator, ABC):
     # --------------------------------------------------------------- engine
 
     def _em_model(self, X: np.ndarray) -> MixtureModel:
-        return MixtureModel(Labels(), self._distribution().bind(X), self.initial_parameters)
+        model = MixtureModel(
+            Labels(), self._distribution().bind(X, None, {}), self.initial_parameters
+        )
+        prior = getattr(self, "prior", None)
+        if prior is not None:
+            prior = model.distribution.default_prior if prior == "default" else prior
+            model.prior = prior.bind(X, None, self.n_components, model.distribution)
+        return model
 
     def row_cost(self, n_features: int) -> float:
         return self._distribution().row_cost(self.n_components, n_features)

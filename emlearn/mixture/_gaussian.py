@@ -113,6 +113,8 @@ class GaussianMixture(BaseMixture):
     _parameter_constraints: dict = {
         **BaseMixture._parameter_constraints,
         "covariance_type": [StrOptions(set(COVARIANCES))],
+        "prior": "no_validation",
+        "n_factors": "no_validation",
         "reg_covar": BaseMixture._parameter_constraints["tol"],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
@@ -138,7 +140,11 @@ class GaussianMixture(BaseMixture):
         verbose_interval: int = 10,
         n_jobs: int | None = None,
         accelerate: str | None = None,
+        prior: Any = None,
+        n_factors: int = 1,
     ) -> None:
+        self.prior = prior
+        self.n_factors = n_factors
         self.n_components = n_components
         self.covariance_type = covariance_type
         self.tol = tol
@@ -243,10 +249,10 @@ class GaussianMixture(BaseMixture):
 
     @property
     def _covariance(self) -> Covariance:
-        return COVARIANCES[self.covariance_type]
+        return COVARIANCES[self.covariance_type].configure(self.n_factors)
 
     def _distribution(self) -> Gaussian:
-        return Gaussian(self.covariance_type, self.reg_covar)
+        return Gaussian(self.covariance_type, self.reg_covar, self.n_factors)
 
     def publish(self, parameters: MixtureParameters) -> dict[str, np.ndarray]:
         components = parameters.components
@@ -256,6 +262,11 @@ class GaussianMixture(BaseMixture):
             "covariances_": components.covariances,
             "precisions_cholesky_": components.precisions_cholesky,
             "precisions_": self._covariance.precisions(components.precisions_cholesky),
+            **{
+                f"{n}_": getattr(components, n)
+                for n in ("loadings", "noise_variances")
+                if getattr(components, n) is not None
+            },
         }
 
     def recall(self) -> MixtureParameters:
@@ -270,7 +281,13 @@ class GaussianMixture(BaseMixture):
             covariances = self._covariance.invert(self._covariance.precisions(factors))[0]
         return MixtureParameters(
             weights,
-            GaussianParameters(means, np.array(covariances, dtype=np.float64), factors),
+            GaussianParameters(
+                means,
+                np.array(covariances, dtype=np.float64),
+                factors,
+                getattr(self, "loadings_", None),
+                getattr(self, "noise_variances_", None),
+            ),
         )
 
     def _n_model_features(self, parameters: MixtureParameters) -> int:

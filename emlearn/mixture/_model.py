@@ -44,6 +44,13 @@ class MixtureModel:
         self.distribution = distribution
         self.initial_parameters = start
 
+    prior = None
+
+    def log_prior(self, parameters):
+        if self.prior is None:
+            return 0.0
+        return self.distribution.log_prior(parameters.components, self.prior)
+
     @property
     def uses_blas(self) -> bool:
         """True where scores depend on how many threads BLAS takes."""
@@ -81,7 +88,7 @@ class MixtureModel:
         components = None if parameters is None else parameters.components
         return MixtureParameters(
             self.latent.m_step(statistics["labels"]),
-            self.distribution.m_step(statistics["components"], components),
+            self.distribution.m_step(statistics["components"], components, self.prior),
         )
 
     def ascent(self, old: MixtureParameters, new: MixtureParameters, statistics: Joint) -> float:
