@@ -7,8 +7,8 @@ import numpy as np
 __all__ = ["common_axes", "diagonals"]
 
 _EPS = float(np.finfo(np.float64).eps)
-# steps within EM, those that each guess at a start is given, and those that the best of them has left
-_WARM, _SHORT, _COLD = 3, 30, 1000
+# steps within EM, and at a start
+_WARM, _COLD = 3, 1000
 # predicted gain, of the weight, at which the axes rest
 _REST = 1e-15
 
@@ -22,8 +22,8 @@ def common_axes(
     log-likelihood is ``-1/2 sum_k weight[k] sum_j log t[k, j]`` where volumes are
     free, and ``-d/2 sum(weight) log(sum_k prod_j t[k, j] ** (1/d))`` where they are
     equal. It is climbed by rotations in all planes at once, each by Newton's
-    step, halved while it does not gain. There are several optima: without
-    current covariances the best of several guesses is taken.
+    step, halved while it does not gain. There are several optima: the climb
+    begins at the current axes, or at those of the features, as mclust's does.
 
     References
     ----------
@@ -41,12 +41,15 @@ def common_axes(
         return np.ones((1, 1))
     if current is not None:
         return _climb(scatter, weight, equal_volume, _axes_of(current), _WARM)[0]
+    axes, value, resting = _climb(scatter, weight, equal_volume, np.eye(d), _COLD)
+    if resting:
+        return axes
+    # features of one variance hold the climb on a pass between two summits
     used = scatter[weight > 0]
-    guesses = [np.eye(d), _axes_of(used), np.linalg.eigh(used.sum(axis=0))[1]]
-    guesses += list(np.linalg.eigh(used)[1])
-    tries = [_climb(scatter, weight, equal_volume, guess, _SHORT) for guess in guesses]
-    best = min(tries, key=lambda found: found[1])[0]
-    return _climb(scatter, weight, equal_volume, best, _COLD)[0]
+    guesses = [_axes_of(used), np.linalg.eigh(used.sum(axis=0))[1], *np.linalg.eigh(used)[1]]
+    tries = [(axes, value)]
+    tries += [_climb(scatter, weight, equal_volume, guess, _COLD)[:2] for guess in guesses]
+    return min(tries, key=lambda found: found[1])[0]
 
 
 def diagonals(scatter: np.ndarray, axes: np.ndarray) -> np.ndarray:
@@ -73,14 +76,17 @@ def _value(t: np.ndarray, weight: np.ndarray, equal_volume: bool) -> float:
 
 def _climb(
     scatter: np.ndarray, weight: np.ndarray, equal_volume: bool, axes: np.ndarray, steps: int
-) -> tuple[np.ndarray, float]:
+) -> tuple[np.ndarray, float, bool]:
+    """Axes, minus twice their profile log-likelihood, and whether they are a maximum in each plane."""
     d = len(axes)
     eye = np.eye(d)
+    off = eye == 0
     turned = axes.T @ scatter @ axes
     t = np.diagonal(turned, axis1=1, axis2=2)
     if not t.min() > 0:
-        return axes, -np.inf
+        return axes, -np.inf, True
     value = _value(t, weight, equal_volume)
+    summit = True
     for _ in range(steps):
         if equal_volume:
             logs = np.log(t).sum(axis=1) / d
@@ -98,7 +104,9 @@ def _climb(
         squares = turned * turned * (share[:, None] * inverse * inverse)[:, None, :]
         squares = squares.sum(axis=0)
         concave = 4.0 * (squares + squares.T)
-        curvature = np.maximum(convex - concave, 0.1 * convex) + _EPS * share.sum()
+        bent = convex - concave
+        summit = bool(bent[off].min() > -1e-6 * share.sum())
+        curvature = np.maximum(bent, 0.1 * convex) + _EPS * share.sum()
         angles = np.clip(-slope / curvature, -0.5, 0.5)
         gain = -0.25 * float(np.sum(slope * angles))
         if not gain > _REST * share.sum():
@@ -118,4 +126,4 @@ def _climb(
         axes, turned, t, value = trial, moved, t_moved, reached
         if value == -np.inf:
             break
-    return axes, value
+    return axes, value, summit

@@ -11,7 +11,7 @@ from ._simple import Full
 
 __all__ = ["Factor"]
 
-_WARM, _COLD = 3, 1000
+_WARM, _COLD = 3, 200
 _REST = 1e-10
 # the least share of a variance that is noise: below, the scale of the data is lost to rounding
 _LEAST = 1e-9
@@ -60,7 +60,7 @@ class Factor(Full):
         noise = None if current is None else current.noise_variances
         steps = _COLD if noise is None else _WARM
         if noise is None:
-            noise = 0.5 * variances
+            noise = self._first_noise(covariances, variances, q)
         noise = np.maximum(noise, least)
         if not noise.min() > 0:  # a feature without variance: nothing to decompose
             return np.zeros_like(covariances), self._parts(np.zeros((*noise.shape, q)), noise)
@@ -77,6 +77,17 @@ class Factor(Full):
         self, moments: Moments, floor: float, current: np.ndarray | None = None
     ) -> np.ndarray:
         return self.estimate(moments, floor)[0]
+
+    @staticmethod
+    def _first_noise(covariances: np.ndarray, variances: np.ndarray, q: int) -> np.ndarray:
+        """Jöreskog's first noise variances; half of each variance where a covariance is singular."""
+        d = variances.shape[1]
+        try:
+            partial = 1.0 / np.diagonal(np.linalg.inv(covariances), axis1=1, axis2=2)
+        except np.linalg.LinAlgError:
+            partial = np.zeros_like(variances)
+        noise = (1.0 - 0.5 * q / d) * partial
+        return np.where((noise > 0) & (noise < variances), noise, 0.5 * variances)
 
     @staticmethod
     def _parts(loadings: np.ndarray, noise: np.ndarray) -> dict[str, np.ndarray]:
