@@ -8,11 +8,13 @@ from .gamma import Gamma, GammaParameters
 from .gaussian import Gaussian, GaussianParameters
 from .multinomial import Multinomial, MultinomialParameters
 from .noise import NoisyParameters, WithNoise
+from .normal_inverse_wishart import NormalInverseWishart
 from .poisson import Poisson, PoissonParameters
 from .product import Product, ProductParameters, ProductPrior
+from .student_t import StudentT, StudentTParameters
 
 #: every family, for the tests that hold its laws
-REGISTRY = (Gaussian, Bernoulli, Categorical, Poisson, Multinomial, Gamma, Product)
+REGISTRY = (Gaussian, StudentT, Bernoulli, Categorical, Poisson, Multinomial, Gamma, Product)
 
 __all__ = [
     "REGISTRY",
@@ -29,11 +31,14 @@ __all__ = [
     "Multinomial",
     "MultinomialParameters",
     "NoisyParameters",
+    "NormalInverseWishart",
     "Poisson",
     "PoissonParameters",
     "Prior",
     "Product",
     "ProductParameters",
     "ProductPrior",
+    "StudentT",
+    "StudentTParameters",
     "WithNoise",
 ]

@@ -12,8 +12,8 @@ from sklearn.utils import InputTags
 
 from ..em.statistics import Sums
 from ..exceptions import SingularError
-from ._special import solve_gamma_shape
 from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty, refuse
+from ._special import solve_gamma_shape
 
 __all__ = ["Gamma", "GammaParameters"]
 

@@ -152,7 +152,9 @@ class StudentT(Distribution):
         form = self.covariance.form
         if parameters is None:
             moments = Moments.from_data(features, weights, form)
-            return Joint({"moments": moments, "scales": _sums(weights.sum(axis=0), -moments.weight)})
+            return Joint(
+                {"moments": moments, "scales": _sums(weights.sum(axis=0), -moments.weight)}
+            )
         df, d = parameters.degrees_of_freedom, features.shape[1]
         scale = (df + d) / (df + memo)
         log_scale = digamma((df + d) / 2) - np.log((df + memo) / 2)
@@ -186,11 +188,11 @@ class StudentT(Distribution):
                 moments.weight - seen + weight, moments.mean, moments.scatter, moments.form
             )
         scaled = gaussian.m_step(moments, None if parameters is None else parameters.scaled)
-        return StudentTParameters(scaled, self._degrees_of_freedom(statistics["scales"], parameters))
+        return StudentTParameters(
+            scaled, self._degrees_of_freedom(statistics["scales"], parameters)
+        )
 
-    def _degrees_of_freedom(
-        self, sums: Sums, parameters: StudentTParameters | None
-    ) -> np.ndarray:
+    def _degrees_of_freedom(self, sums: Sums, parameters: StudentTParameters | None) -> np.ndarray:
         weight, logs = sums["weight"], sums["log_minus_scale"]
         low, high = self.degrees_of_freedom_bounds
         if not isinstance(self.degrees_of_freedom, str):
@@ -207,9 +209,7 @@ class StudentT(Distribution):
     def log_prior(self, parameters: StudentTParameters, prior: NormalInverseWishart) -> float:
         return self.gaussian.log_prior(parameters.scaled, prior)
 
-    def ascent(
-        self, old: StudentTParameters, new: StudentTParameters, statistics: Joint
-    ) -> float:
+    def ascent(self, old: StudentTParameters, new: StudentTParameters, statistics: Joint) -> float:
         moments = statistics["moments"]
         counted = Moments(
             statistics["scales"]["weight"], moments.mean, moments.scatter, moments.form

@@ -264,7 +264,7 @@ class GaussianMixture(BaseMixture):
 
     @property
     def _covariance(self) -> Covariance:
-        return COVARIANCES[self.covariance_type]
+        return self._distribution().covariance
 
     # ---------------------------------------------------------------- start
 
