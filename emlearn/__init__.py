@@ -13,6 +13,7 @@ from .mixture import (
     Mixture,
     MultinomialMixture,
     PoissonMixture,
+    StudentTMixture,
 )
 
 try:
@@ -30,6 +31,7 @@ __all__ = [
     "Mixture",
     "MultinomialMixture",
     "PoissonMixture",
+    "StudentTMixture",
     "__version__",
     "show_versions",
 ]

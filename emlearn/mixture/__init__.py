@@ -8,6 +8,7 @@ from ._mixed import MixedMixture
 from ._mixture import Mixture
 from ._multinomial import MultinomialMixture
 from ._poisson import PoissonMixture
+from ._student_t import StudentTMixture
 
 __all__ = [
     "BernoulliMixture",
@@ -18,4 +19,5 @@ __all__ = [
     "Mixture",
     "MultinomialMixture",
     "PoissonMixture",
+    "StudentTMixture",
 ]
