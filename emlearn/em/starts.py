@@ -17,6 +17,8 @@ import numpy as np
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 
+from .shared import draw_once
+
 __all__ = ["METHODS", "Start", "draw_start", "given_start", "total_scatter"]
 
 METHODS = ("kmeans", "k-means++", "random", "random_from_data")
@@ -117,6 +119,16 @@ def draw_start(
         return RandomStart(n_components, random_state)
     if method == "random_from_data":
         return SeedStart(_choose_rows(len(X), n_components, random_state, sample_weight))
+    return draw_once(_draw_clusters, random_state, method, X, n_components, sample_weight)
+
+
+def _draw_clusters(
+    random_state: np.random.RandomState,
+    method: str,
+    X: np.ndarray,
+    n_components: int,
+    sample_weight: np.ndarray | None,
+) -> Start:
     rows = None
     if sample_weight is not None and not np.all(sample_weight > 0):
         rows = np.flatnonzero(sample_weight > 0)

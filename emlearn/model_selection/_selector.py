@@ -1,0 +1,556 @@
+"""MixtureSelector."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from copy import deepcopy
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn import get_config
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
+from sklearn.model_selection import ParameterGrid
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state, get_tags
+from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    get_routing_for_object,
+    process_routing,
+)
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
+
+from ..em.shared import SharedDraws
+from ..exceptions import warn_user
+from ..mixture import GaussianMixture
+from ._cells import CRITERIA, Cell, Task, describe, fit_cell, make_table, tied
+from ._scorers import aic_scorer, bic_scorer, final_step, icl_scorer
+
+__all__ = ["MixtureSelector"]
+
+
+def _has(name: str, *, last: bool = False) -> Callable[[Any], bool]:
+    """True where the best estimator, or before a fit the one to be fitted, has the method."""
+
+    def check(self: MixtureSelector) -> bool:
+        estimator = vars(self).get("best_estimator_", self._base())
+        getattr(final_step(estimator) if last else estimator, name)
+        return True
+
+    return check
+
+
+class MixtureSelector(MetaEstimatorMixin, BaseEstimator):
+    """Choose a mixture by an information criterion on the training set.
+
+    Fits every combination of a grid to all rows and keeps the one with the best
+    criterion. Nothing is held out: an information criterion already charges for
+    the parameters, and needs the likelihood of the rows that were fitted. So the
+    best fit of the sweep is ``best_estimator_``, and nothing is fitted twice.
+
+    Parameters
+    ----------
+    estimator : estimator, default=None
+        A mixture of emlearn or of scikit-learn, or a ``Pipeline`` that ends in
+        one; None is ``GaussianMixture()``.
+    param_grid : dict or list of dict, default=None
+        Names of parameters with the values to try, as in
+        :class:`~sklearn.model_selection.GridSearchCV`. None is 1 to 9
+        components with every ``covariance_type`` that the mixture accepts.
+    criterion : {"bic", "aic", "icl"} or callable, default="bic"
+        A method of the mixture, the smaller the better; or a callable
+        ``(estimator, X)``, the greater the better as in any scikit-learn scorer,
+        that takes ``sample_weight`` too if the fit is given weights.
+    n_jobs : int, default=None
+        Fits at a time, in threads; None is 1 unless in a
+        :obj:`joblib.parallel_config` context, -1 all cores. With more than one,
+        a fit has one thread, unless its own ``n_jobs`` says otherwise. Results
+        do not depend on it, to the bit.
+    error_score : "raise" or nan, default=np.nan
+        What to do where a fit fails: raise its error, or leave its row without a
+        score and go on.
+    verbose : int, default=0
+        Print a line for each fit.
+    random_state : int, RandomState instance or None, default=None
+        For every ``random_state`` that is None in the estimator or in its steps:
+        all fits get the same integer, this one or one drawn from here, so that
+        models with equally many components begin alike.
+
+    Attributes
+    ----------
+    best_estimator_ : estimator
+        The fit with the highest score. It keeps the integer that it was given as
+        ``random_state``.
+    best_params_ : dict
+    best_index_ : int
+        Its row in the table. Ties, as of "full" and "tied" with one component,
+        go to the fewest parameters, then to the first.
+    best_score_ : float
+        Minus the criterion; of a callable, its value.
+    cv_results_ : dict
+        The table, a column for each key; ``pandas.DataFrame(cv_results_)`` shows
+        it. The name is scikit-learn's; the columns are not called "test", because
+        there is no test set.
+
+        ``params``, ``param_<name>``
+            The combination.
+        ``score``, ``rank_score``
+            What is maximised (``best_score_``), 1 for the best.
+        ``bic``, ``aic``, ``icl``, ``rank_bic``, ``rank_aic``, ``rank_icl``
+            The smaller the better; as far as the mixture has them.
+        ``log_likelihood``
+            Of all rows, a sum.
+        ``n_parameters``, ``converged``, ``n_iter``, ``stop_reason``
+            As the mixture says, without the underscore.
+        ``warning``, ``error``
+            What a fit warned of, why it failed; else empty. Where it failed,
+            numbers are nan or masked.
+        ``fit_time``, ``score_time``
+            Seconds.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (``n_features_in_``,)
+
+    See Also
+    --------
+    bic_scorer : The criterion as ``scoring`` of a search.
+    sklearn.model_selection.GridSearchCV : Chooses by the score of held-out rows.
+
+    Notes
+    -----
+    Fits with equally many components, the same rows and the same
+    ``random_state`` would draw the same start, whatever their covariances; it is
+    computed once. The results are those of separate fits, to the bit.
+
+    References
+    ----------
+    Fraley, C. and Raftery, A. E. (2002). Model-based clustering, discriminant
+    analysis, and density estimation. Journal of the American Statistical
+    Association 97(458), 611-631.
+
+    Examples
+    --------
+    >>> from emlearn.datasets import load_faithful
+    >>> from emlearn.mixture import GaussianMixture
+    >>> from emlearn.model_selection import MixtureSelector
+    >>> X = load_faithful().data
+    >>> grid = {"n_components": range(1, 5), "covariance_type": ["full", "tied"]}
+    >>> selector = MixtureSelector(GaussianMixture(n_init=5), grid, random_state=0).fit(X)
+    >>> selector.best_params_
+    {'covariance_type': 'tied', 'n_components': 3}
+    >>> selector.cv_results_["bic"].round(1)
+    array([2606.6, 2322.2, 2333.7, 2355.9, 2606.6, 2325.2, 2314.3, 2320.2])
+    >>> selector.predict([[4.5, 78.0]])
+    array([0])
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit"]), None],
+        "param_grid": [dict, list, tuple, None],
+        "criterion": [StrOptions(set(CRITERIA)), callable],
+        "n_jobs": [Integral, None],
+        "error_score": [StrOptions({"raise"}), Real],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        param_grid: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        *,
+        criterion: str | Callable[..., float] = "bic",
+        n_jobs: int | None = None,
+        error_score: str | float = np.nan,
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.param_grid = param_grid
+        self.criterion = criterion
+        self.n_jobs = n_jobs
+        self.error_score = error_score
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # ------------------------------------------------------------------ fit
+
+    @_fit_context(prefer_skip_nested_validation=False)  # the estimators validate theirs
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Fit every combination of the grid, and keep the best.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
+            Handed to the estimator; mixtures ignore it.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Handed to the mixture, in its fit and in its criterion. The other
+            steps of a pipeline have weights only where metadata are routed.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the grid is empty, or every fit fails.
+        TypeError
+            If the mixture has no such criterion.
+        """
+        grid, estimators = self._combinations()
+        fit_params, weight = self._route(sample_weight)
+        raises = isinstance(self.error_score, str)
+        task = Task(X, y, fit_params, weight, self.criterion, raises, SharedDraws())
+        cells = self._sweep(grid, estimators, task)
+        self._check_some_succeeded(cells)
+        table = make_table(grid, cells)
+        best = self._choose(cells, table["score"])
+        self._report(grid, cells, best)
+        self.cv_results_ = table
+        self.best_index_ = best
+        self.best_estimator_ = cells[best].model
+        self.best_params_ = grid[best]
+        self.best_score_ = float(table["score"][best])
+        return self
+
+    def _base(self) -> Any:
+        return GaussianMixture() if self.estimator is None else self.estimator
+
+    def _combinations(self) -> tuple[list[dict[str, Any]], list[Any]]:
+        """The grid, and an estimator for each of its points."""
+        if not isinstance(self.error_score, str) and not math.isnan(self.error_score):
+            raise ValueError(
+                f"error_score must be 'raise' or nan, got {self.error_score!r}: a fit that failed has no"
+                " criterion to be compared with others."
+            )
+        base = self._base()
+        grid = list(
+            ParameterGrid(_default_grid(base) if self.param_grid is None else self.param_grid)
+        )
+        if not grid:
+            raise ValueError("param_grid is empty: there is nothing to choose from.")
+        seed = self.random_state
+        if not isinstance(seed, Integral):
+            seed = int(check_random_state(seed).randint(np.iinfo(np.int32).max))
+        estimators = []
+        for params in grid:
+            estimator = clone(base).set_params(**clone(params, safe=False))
+            estimators.append(_seeded(estimator, seed))
+            model = final_step(estimator)
+            if isinstance(self.criterion, str) and not hasattr(model, self.criterion):
+                raise TypeError(
+                    f"criterion={self.criterion!r} needs an estimator with a method {self.criterion}(X),"
+                    f" or a Pipeline that ends in one; {type(model).__name__} has none. A callable"
+                    " (estimator, X), the greater the better, does without."
+                )
+        return grid, estimators
+
+    def _route(self, sample_weight: Any) -> tuple[dict[str, Any], Any]:
+        """What goes to the estimator's fit; and the weights of the criterion, which are those of the mixture."""
+        if sample_weight is None:
+            return {}, None
+        base = self._base()
+        if get_config()["enable_metadata_routing"]:
+            routed = process_routing(self, "fit", sample_weight=sample_weight)
+            routing = get_routing_for_object(final_step(base))
+            asks = routing.consumes("fit", ["sample_weight"])
+            return dict(routed.estimator.fit), sample_weight if asks else None
+        name = "sample_weight"
+        path = []
+        while isinstance(base, Pipeline):
+            path.append(base.steps[-1][0])
+            base = base[-1]
+        return {"__".join([*path, name]): sample_weight}, sample_weight
+
+    def _sweep(self, grid: list[dict[str, Any]], estimators: list[Any], task: Task) -> list[Cell]:
+        """The cells, in the order of the grid; of the models, only those that may still win are kept."""
+        several = effective_n_jobs(self.n_jobs) > 1
+        parallel = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
+        cells: list[Cell] = []
+        # the limit is taken here: a fit that ends would lift its own under the feet of the others
+        with threadpool_limits(limits=1) if several else nullcontext():
+            for cell in parallel(delayed(fit_cell)(e, task) for e in estimators):
+                cells.append(cell)
+                if self.verbose:
+                    self._print(grid[len(cells) - 1], cell, len(cells), len(grid))
+                self._forget_losers(cells)
+        return cells
+
+    @staticmethod
+    def _forget_losers(cells: list[Cell]) -> None:
+        scores = np.array([cell.score for cell in cells])
+        if not np.isnan(scores).all():
+            for cell, keep in zip(cells, tied(scores), strict=True):
+                cell.model = cell.model if keep else None
+
+    def _print(self, params: dict[str, Any], cell: Cell, number: int, total: int) -> None:
+        if cell.error is None:
+            outcome = f"score={cell.score:.6g}"
+        else:
+            outcome = describe(cell.error)
+        print(f"[{number}/{total}] {_show(params)}: {outcome} ({cell.row['fit_time']:.2f} s)")
+
+    @staticmethod
+    def _check_some_succeeded(cells: list[Cell]) -> None:
+        errors = [cell.error for cell in cells if cell.error is not None]
+        if len(errors) < len(cells):
+            return
+        reasons = Counter(describe(error) for error in errors)
+        if len(reasons) == 1:  # the data are at fault, not a combination
+            raise errors[0]
+        listed = "\n".join(f"{count} times: {reason}" for reason, count in reasons.most_common(5))
+        raise ValueError(f"All {len(cells)} fits failed.\n{listed}") from errors[0]
+
+    @staticmethod
+    def _choose(cells: list[Cell], scores: np.ndarray) -> int:
+        candidates = np.flatnonzero(tied(scores))
+        return int(min(candidates, key=lambda i: cells[i].row.get("n_parameters", 0)))
+
+    @staticmethod
+    def _report(grid: list[dict[str, Any]], cells: list[Cell], best: int) -> None:
+        for text, category in cells[best].warnings:
+            warn_user(text, category)
+        failed = [i for i, cell in enumerate(cells) if cell.error is not None]
+        if failed:
+            first = failed[0]
+            warn_user(
+                f"{len(failed)} of {len(cells)} fits failed and have no score; cv_results_['error'] says"
+                f" why. The first, {_show(grid[first])}: {describe(cells[first].error)}",
+                FitFailedWarning,
+            )
+        warned = sum(bool(cell.warnings) for i, cell in enumerate(cells) if i != best)
+        if warned:
+            warn_user(
+                f"{warned} of the {len(cells) - 1} fits that were not chosen ended with a warning, which"
+                " cv_results_['warning'] holds.",
+                ConvergenceWarning,
+            )
+
+    # ------------------------------------------------------ the best fit's
+
+    @available_if(_has("predict"))
+    def predict(self, X: Any) -> np.ndarray:
+        """Most probable component of each row, by the best fit.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.predict(X)
+
+    @available_if(_has("predict_proba"))
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Posterior probability of each component, by the best fit.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.predict_proba(X)
+
+    @available_if(_has("score_samples"))
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Log-density of each row, by the best fit.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.score_samples(X)
+
+    @available_if(_has("score"))
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean log-density of a row, by the best fit: not the criterion, which is of the training set.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        params: dict[str, Any] = {}
+        if sample_weight is not None:
+            params = {"sample_weight": sample_weight}
+            if get_config()["enable_metadata_routing"]:
+                params = dict(process_routing(self, "score", **params).estimator.score)
+        return self.best_estimator_.score(X, y, **params)
+
+    @available_if(_has("predict"))
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+        """``fit(X).predict(X)``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        return self.fit(X, y, sample_weight=sample_weight).predict(X)
+
+    @available_if(_has("sample"))
+    def sample(self, n_samples: int = 1, **params: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Draw rows from the best fit.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        **params : dict
+            Handed on: a mixture of emlearn takes ``random_state``.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+        y : ndarray of shape (n_samples,)
+            Their components.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.sample(n_samples, **params)
+
+    @available_if(_has("bic", last=True))
+    def bic(self, X: Any, sample_weight: Any = None) -> float:
+        """Bayesian information criterion of the best fit; the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            For a pipeline, before its transformations.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        return -bic_scorer(self.best_estimator_, X, sample_weight=sample_weight)
+
+    @available_if(_has("aic", last=True))
+    def aic(self, X: Any, sample_weight: Any = None) -> float:
+        """Akaike information criterion of the best fit; the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        return -aic_scorer(self.best_estimator_, X, sample_weight=sample_weight)
+
+    @available_if(_has("icl", last=True))
+    def icl(self, X: Any, sample_weight: Any = None) -> float:
+        """Integrated completed likelihood of the best fit; the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        return -icl_scorer(self.best_estimator_, X, sample_weight=sample_weight)
+
+    # --------------------------------------------------- scikit-learn's own
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of features of the fit."""
+        return self._of_the_fit("n_features_in_")
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """Names of the features, where X had them."""
+        return self._of_the_fit("feature_names_in_")
+
+    def _of_the_fit(self, name: str) -> Any:
+        if "best_estimator_" not in vars(self):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r} before a fit.")
+        return getattr(self.best_estimator_, name)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "best_estimator_" in vars(self)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self._base())
+        tags.estimator_type = inner.estimator_type
+        tags.input_tags = deepcopy(inner.input_tags)
+        tags.array_api_support = inner.array_api_support
+        tags.non_deterministic = inner.non_deterministic
+        return tags
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """What the estimator asks for, and what the criterion takes, by scikit-learn's protocol."""
+        router = MetadataRouter(owner=self)
+        mapping = (
+            MethodMapping().add(caller="fit", callee="fit").add(caller="score", callee="score")
+        )
+        return router.add(estimator=self._base(), method_mapping=mapping)
+
+
+def _default_grid(estimator: Any) -> dict[str, Any]:
+    """1 to 9 components, as in mclust, with all the covariance types that the mixture says it accepts."""
+    prefix = ""
+    while isinstance(estimator, Pipeline):
+        prefix += estimator.steps[-1][0] + "__"
+        estimator = estimator[-1]
+    grid: dict[str, Any] = {f"{prefix}n_components": range(1, 10)}
+    accepted = getattr(estimator, "_parameter_constraints", {}).get("covariance_type", [])
+    names = sorted({name for c in accepted if isinstance(c, StrOptions) for name in c.options})
+    if names:
+        grid[f"{prefix}covariance_type"] = names
+    return grid
+
+
+def _seeded(estimator: Any, seed: int) -> Any:
+    """The estimator, every random_state that is None replaced by the seed."""
+    names = [
+        name
+        for name, value in estimator.get_params(deep=True).items()
+        if value is None and (name == "random_state" or name.endswith("__random_state"))
+    ]
+    return estimator.set_params(**dict.fromkeys(names, seed))
+
+
+def _show(params: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in params.items()) or "the only one"
