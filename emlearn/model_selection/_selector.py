@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from copy import deepcopy
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -17,40 +16,23 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, StrOptions
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    get_routing_for_object,
-    process_routing,
-)
-from sklearn.utils.metaestimators import available_if
+from sklearn.utils.metadata_routing import get_routing_for_object, process_routing
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from ..em.shared import SharedDraws
 from ..exceptions import warn_user
 from ..mixture import GaussianMixture
+from ._best import BestFitMixin
 from ._cells import CRITERIA, Cell, Task, describe, fit_cell, make_table, tied
-from ._scorers import aic_scorer, bic_scorer, final_step, icl_scorer
+from ._scorers import final_step
 
 __all__ = ["MixtureSelector"]
 
 
-def _has(name: str, *, last: bool = False) -> Callable[[Any], bool]:
-    """True where the best estimator, or before a fit the one to be fitted, has the method."""
-
-    def check(self: MixtureSelector) -> bool:
-        estimator = vars(self).get("best_estimator_", self._base())
-        getattr(final_step(estimator) if last else estimator, name)
-        return True
-
-    return check
-
-
-class MixtureSelector(MetaEstimatorMixin, BaseEstimator):
+class MixtureSelector(BestFitMixin, MetaEstimatorMixin, BaseEstimator):
     """Choose a mixture by an information criterion on the training set.
 
     Fits every combination of a grid to all rows and keeps the one with the best
@@ -131,6 +113,9 @@ class MixtureSelector(MetaEstimatorMixin, BaseEstimator):
     ``random_state`` would draw the same start, whatever their covariances; it is
     computed once. The results are those of separate fits, to the bit.
 
+    A fit that collapsed onto a few rows has a high likelihood and may be chosen;
+    it is then warned of. With ``reg_covar=0`` such a fit fails instead.
+
     References
     ----------
     Fraley, C. and Raftery, A. E. (2002). Model-based clustering, discriminant
@@ -144,13 +129,13 @@ class MixtureSelector(MetaEstimatorMixin, BaseEstimator):
     >>> from emlearn.model_selection import MixtureSelector
     >>> X = load_faithful().data
     >>> grid = {"n_components": range(1, 5), "covariance_type": ["full", "tied"]}
-    >>> selector = MixtureSelector(GaussianMixture(n_init=5), grid, random_state=0).fit(X)
+    >>> selector = MixtureSelector(GaussianMixture(n_init=20), grid, random_state=0).fit(X)
     >>> selector.best_params_
     {'covariance_type': 'tied', 'n_components': 3}
     >>> selector.cv_results_["bic"].round(1)
-    array([2606.6, 2322.2, 2333.7, 2355.9, 2606.6, 2325.2, 2314.3, 2320.2])
-    >>> selector.predict([[4.5, 78.0]])
-    array([0])
+    array([2607.6, 2322.2, 2334.8, 2359.8, 2607.6, 2325.2, 2315. , 2324.2])
+    >>> sorted(selector.best_estimator_.means_[:, 0].round(1).tolist())
+    [2.0, 3.7, 4.4]
     """
 
     _parameter_constraints: dict = {
@@ -336,196 +321,6 @@ class MixtureSelector(MetaEstimatorMixin, BaseEstimator):
                 " cv_results_['warning'] holds.",
                 ConvergenceWarning,
             )
-
-    # ------------------------------------------------------ the best fit's
-
-    @available_if(_has("predict"))
-    def predict(self, X: Any) -> np.ndarray:
-        """Most probable component of each row, by the best fit.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        check_is_fitted(self)
-        return self.best_estimator_.predict(X)
-
-    @available_if(_has("predict_proba"))
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Posterior probability of each component, by the best fit.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_components)
-        """
-        check_is_fitted(self)
-        return self.best_estimator_.predict_proba(X)
-
-    @available_if(_has("score_samples"))
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Log-density of each row, by the best fit.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        check_is_fitted(self)
-        return self.best_estimator_.score_samples(X)
-
-    @available_if(_has("score"))
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Mean log-density of a row, by the best fit: not the criterion, which is of the training set.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : Ignored
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        float
-        """
-        check_is_fitted(self)
-        params: dict[str, Any] = {}
-        if sample_weight is not None:
-            params = {"sample_weight": sample_weight}
-            if get_config()["enable_metadata_routing"]:
-                params = dict(process_routing(self, "score", **params).estimator.score)
-        return self.best_estimator_.score(X, y, **params)
-
-    @available_if(_has("predict"))
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
-        """``fit(X).predict(X)``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : Ignored
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        return self.fit(X, y, sample_weight=sample_weight).predict(X)
-
-    @available_if(_has("sample"))
-    def sample(self, n_samples: int = 1, **params: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Draw rows from the best fit.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-        **params : dict
-            Handed on: a mixture of emlearn takes ``random_state``.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-        y : ndarray of shape (n_samples,)
-            Their components.
-        """
-        check_is_fitted(self)
-        return self.best_estimator_.sample(n_samples, **params)
-
-    @available_if(_has("bic", last=True))
-    def bic(self, X: Any, sample_weight: Any = None) -> float:
-        """Bayesian information criterion of the best fit; the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            For a pipeline, before its transformations.
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        float
-        """
-        check_is_fitted(self)
-        return -bic_scorer(self.best_estimator_, X, sample_weight=sample_weight)
-
-    @available_if(_has("aic", last=True))
-    def aic(self, X: Any, sample_weight: Any = None) -> float:
-        """Akaike information criterion of the best fit; the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        float
-        """
-        check_is_fitted(self)
-        return -aic_scorer(self.best_estimator_, X, sample_weight=sample_weight)
-
-    @available_if(_has("icl", last=True))
-    def icl(self, X: Any, sample_weight: Any = None) -> float:
-        """Integrated completed likelihood of the best fit; the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        float
-        """
-        check_is_fitted(self)
-        return -icl_scorer(self.best_estimator_, X, sample_weight=sample_weight)
-
-    # --------------------------------------------------- scikit-learn's own
-
-    @property
-    def n_features_in_(self) -> int:
-        """Number of features of the fit."""
-        return self._of_the_fit("n_features_in_")
-
-    @property
-    def feature_names_in_(self) -> np.ndarray:
-        """Names of the features, where X had them."""
-        return self._of_the_fit("feature_names_in_")
-
-    def _of_the_fit(self, name: str) -> Any:
-        if "best_estimator_" not in vars(self):
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r} before a fit.")
-        return getattr(self.best_estimator_, name)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return "best_estimator_" in vars(self)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        inner = get_tags(self._base())
-        tags.estimator_type = inner.estimator_type
-        tags.input_tags = deepcopy(inner.input_tags)
-        tags.array_api_support = inner.array_api_support
-        tags.non_deterministic = inner.non_deterministic
-        return tags
-
-    def get_metadata_routing(self) -> MetadataRouter:
-        """What the estimator asks for, and what the criterion takes, by scikit-learn's protocol."""
-        router = MetadataRouter(owner=self)
-        mapping = (
-            MethodMapping().add(caller="fit", callee="fit").add(caller="score", callee="score")
-        )
-        return router.add(estimator=self._base(), method_mapping=mapping)
 
 
 def _default_grid(estimator: Any) -> dict[str, Any]:
