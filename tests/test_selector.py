@@ -54,12 +54,19 @@ def same_table(a, b, but=("fit_time", "score_time")):
 # ------------------------------------------------------------- common checks
 
 
+@pytest.fixture
+def array_api_checks_are_not_skipped(monkeypatch):
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+
+
+@pytest.mark.usefixtures("array_api_checks_are_not_skipped")
 @pytest.mark.filterwarnings("ignore", category=ConvergenceWarning)
 @parametrize_with_checks([MixtureSelector(GaussianMixture(), {"covariance_type": TYPES})])
 def test_common_checks(estimator, check):
     check(estimator)
 
 
+@pytest.mark.usefixtures("array_api_checks_are_not_skipped")
 @pytest.mark.filterwarnings("ignore", category=ConvergenceWarning)
 @pytest.mark.filterwarnings("ignore", category=FitFailedWarning)
 @parametrize_with_checks(
@@ -237,7 +244,7 @@ def test_an_unbounded_criterion_does_not_win():
 
 
 def test_warnings_of_fits_are_in_the_table():
-    grid = {"n_components": [2, 3], "max_iter": [1, 100]}
+    grid = {"n_components": [2, 3], "max_iter": [1, 1000]}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         selector = MixtureSelector(GaussianMixture(tol=1e-6, random_state=0), grid).fit(X)
@@ -269,7 +276,8 @@ def test_the_chosen_fit_warns_as_it_would_alone(n_jobs):
         ({"param_grid": {"n_components": []}}, ValueError, "non-empty"),
         ({"param_grid": {"n_comps": [1]}}, ValueError, "n_comps"),
         ({"param_grid": 3}, ValueError, "param_grid"),
-        ({"estimator": KMeans()}, TypeError, r"method bic\(X\).*KMeans has none"),
+        ({"estimator": KMeans(), "param_grid": None}, TypeError, r"bic\(X\).*KMeans has none"),
+        ({"estimator": KMeans(), "param_grid": {}}, TypeError, r"bic\(X\).*KMeans has none"),
         ({"estimator": ScikitLearn(), "criterion": "icl"}, TypeError, "icl"),
         ({"estimator": 3}, ValueError, "estimator"),
         ({"error_score": 0.0}, ValueError, "error_score must be"),
@@ -349,20 +357,17 @@ def test_an_estimator_of_ones_own():
 
 @pytest.mark.parametrize("piped", [False, True])
 def test_weights_are_repetitions_in_the_table(piped):
-    labels = (X[:, 0] > 3).astype(int)
     repeated = np.repeat(np.arange(len(X)), WEIGHTS.astype(int))
 
     def by_duration(Z, n_components, random_state):
-        return (Z[:, 0] > cut).astype(int)
+        return (Z[:, 0] > 3).astype(int)
 
-    cut = 3.0
     mixture = GaussianMixture(2, init_params=by_duration, random_state=0)
     base = Pipeline([("same", "passthrough"), ("mixture", mixture)]) if piped else mixture
     grid = {"covariance_type": TYPES, "reg_covar": [1e-6, 1e-3]}
     grid = prefixed(grid) if piped else grid
     a = MixtureSelector(base, grid).fit(X, sample_weight=WEIGHTS)
     b = MixtureSelector(base, grid).fit(X[repeated])
-    assert len(set(labels)) == 2
     for name in ("bic", "aic", "icl", "log_likelihood", "n_parameters"):
         np.testing.assert_allclose(a.cv_results_[name], b.cv_results_[name], rtol=1e-8)
     assert a.best_params_ == b.best_params_
@@ -380,7 +385,6 @@ def test_weights_are_routed():
             base = pipeline()
             base[0].set_fit_request(sample_weight=scaler)
             base[1].set_fit_request(sample_weight=fit).set_score_request(sample_weight=True)
-            base[0].set_transform_request() if hasattr(base[0], "set_transform_request") else None
             selector = MixtureSelector(base, grid).fit(X, sample_weight=WEIGHTS)
             Z = StandardScaler().fit(X, sample_weight=WEIGHTS if scaler else None).transform(X)
             w = WEIGHTS if fit else None

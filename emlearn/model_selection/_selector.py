@@ -220,9 +220,11 @@ class MixtureSelector(BestFitMixin, MetaEstimatorMixin, BaseEstimator):
                 " criterion to be compared with others."
             )
         base = self._base()
-        grid = list(
-            ParameterGrid(_default_grid(base) if self.param_grid is None else self.param_grid)
-        )
+        if self.param_grid is None:
+            self._check_criterion(base)  # before a grid that suits mixtures only
+            grid = list(ParameterGrid(_default_grid(base)))
+        else:
+            grid = list(ParameterGrid(self.param_grid))
         if not grid:
             raise ValueError("param_grid is empty: there is nothing to choose from.")
         seed = self.random_state
@@ -232,14 +234,17 @@ class MixtureSelector(BestFitMixin, MetaEstimatorMixin, BaseEstimator):
         for params in grid:
             estimator = clone(base).set_params(**clone(params, safe=False))
             estimators.append(_seeded(estimator, seed))
-            model = final_step(estimator)
-            if isinstance(self.criterion, str) and not hasattr(model, self.criterion):
-                raise TypeError(
-                    f"criterion={self.criterion!r} needs an estimator with a method {self.criterion}(X),"
-                    f" or a Pipeline that ends in one; {type(model).__name__} has none. A callable"
-                    " (estimator, X), the greater the better, does without."
-                )
+            self._check_criterion(estimator)
         return grid, estimators
+
+    def _check_criterion(self, estimator: Any) -> None:
+        model = final_step(estimator)
+        if isinstance(self.criterion, str) and not hasattr(model, self.criterion):
+            raise TypeError(
+                f"criterion={self.criterion!r} needs an estimator with a method {self.criterion}(X),"
+                f" or a Pipeline that ends in one; {type(model).__name__} has none. A callable"
+                " (estimator, X), the greater the better, does without."
+            )
 
     def _route(self, sample_weight: Any) -> tuple[dict[str, Any], Any]:
         """What goes to the estimator's fit; and the weights of the criterion, which are those of the mixture."""
