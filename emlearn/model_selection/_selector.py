@@ -46,16 +46,16 @@ class MixtureSelector(BestFitMixin, MetaEstimatorMixin, BaseEstimator):
         A mixture of emlearn or of scikit-learn, or a ``Pipeline`` that ends in
         one; None is ``GaussianMixture()``.
     param_grid : dict or list of dict, default=None
-        Names of parameters with the values to try, as in
-        :class:`~sklearn.model_selection.GridSearchCV`. None is 1 to 9
-        components with every ``covariance_type`` that the mixture accepts.
+        Names of parameters with the values to try, as in ``GridSearchCV``. None
+        is 1 to 9 components with every ``covariance_type`` that the mixture
+        accepts.
     criterion : {"bic", "aic", "icl"} or callable, default="bic"
         A method of the mixture, the smaller the better; or a callable
         ``(estimator, X)``, the greater the better as in any scikit-learn scorer,
         that takes ``sample_weight`` too if the fit is given weights.
     n_jobs : int, default=None
         Fits at a time, in threads; None is 1 unless in a
-        :obj:`joblib.parallel_config` context, -1 all cores. With more than one,
+        ``joblib.parallel_config`` context, -1 all cores. With more than one,
         a fit has one thread, unless its own ``n_jobs`` says otherwise. Results
         do not depend on it, to the bit.
     error_score : "raise" or nan, default=np.nan
@@ -104,8 +104,7 @@ class MixtureSelector(BestFitMixin, MetaEstimatorMixin, BaseEstimator):
 
     See Also
     --------
-    bic_scorer : The criterion as ``scoring`` of a search.
-    sklearn.model_selection.GridSearchCV : Chooses by the score of held-out rows.
+    bic_scorer : The criterion as ``scoring`` of ``GridSearchCV``, which can choose by held-out rows.
 
     Notes
     -----
