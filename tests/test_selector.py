@@ -397,6 +397,11 @@ def test_weights_are_routed():
             assert value == selector.best_estimator_[-1].score(Z, sample_weight=WEIGHTS)
 
 
+def test_the_selector_itself_asks_for_nothing():
+    assert not hasattr(MixtureSelector, "set_fit_request")
+    assert not hasattr(MixtureSelector, "set_score_request")
+
+
 # ---------------------------------------------------- starts, threads, seeds
 
 
@@ -446,6 +451,27 @@ def test_the_same_for_any_number_of_jobs(base):
         if not isinstance(base, ScikitLearn):  # its numbers depend on the threads of BLAS
             same_table(one.cv_results_, other.cv_results_)
         assert other.best_params_ == one.best_params_
+
+
+def test_threads_leave_nothing_behind():
+    before = list(warnings.filters)
+    grid = {"n_components": [1, 2, 3, 30] * 5}
+    with pytest.raises(ValueError, match="n_samples >= n_components"):
+        MixtureSelector(GaussianMixture(), grid, n_jobs=3, error_score="raise").fit(X[:20])
+    MixtureSelector(GaussianMixture(), {"n_components": [1, 2, 3] * 5}, n_jobs=3).fit(X)
+    assert list(warnings.filters) == before
+
+
+def test_only_the_best_fit_is_kept(monkeypatch):
+    from emlearn.model_selection import _selector
+
+    seen = []
+    make = _selector.make_table
+    monkeypatch.setattr(
+        _selector, "make_table", lambda g, cells: seen.extend(cells) or make(g, cells)
+    )
+    selector = MixtureSelector(GaussianMixture(random_state=0), GRID).fit(X)
+    assert [cell.model for cell in seen if cell.model is not None] == [selector.best_estimator_]
 
 
 def test_other_processes():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, StrOptions
-from sklearn.utils.metadata_routing import get_routing_for_object, process_routing
+from sklearn.utils.metadata_routing import UNUSED, get_routing_for_object, process_routing
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
@@ -147,6 +148,10 @@ class MixtureSelector(BestFitMixin, MetaEstimatorMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
+    # weights are asked for by the estimator, not by the selector
+    __metadata_request__fit = {"sample_weight": UNUSED}
+    __metadata_request__score = {"sample_weight": UNUSED}
+
     def __init__(
         self,
         estimator: Any = None,
@@ -267,21 +272,19 @@ class MixtureSelector(BestFitMixin, MetaEstimatorMixin, BaseEstimator):
         several = effective_n_jobs(self.n_jobs) > 1
         parallel = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
         cells: list[Cell] = []
-        # the limit is taken here: a fit that ends would lift its own under the feet of the others
-        with threadpool_limits(limits=1) if several else nullcontext():
+        leaders: list[Cell] = []
+        with ExitStack() as stack:
+            if several:
+                # taken here: a fit that ends would lift its own limit under the feet of the others
+                stack.enter_context(threadpool_limits(limits=1))
+                # filters are the process's: what threads leave of them is put right
+                stack.enter_context(warnings.catch_warnings())
             for cell in parallel(delayed(fit_cell)(e, task) for e in estimators):
                 cells.append(cell)
                 if self.verbose:
                     self._print(grid[len(cells) - 1], cell, len(cells), len(grid))
-                self._forget_losers(cells)
+                leaders = _lead([*leaders, cell])
         return cells
-
-    @staticmethod
-    def _forget_losers(cells: list[Cell]) -> None:
-        scores = np.array([cell.score for cell in cells])
-        if not np.isnan(scores).all():
-            for cell, keep in zip(cells, tied(scores), strict=True):
-                cell.model = cell.model if keep else None
 
     def _print(self, params: dict[str, Any], cell: Cell, number: int, total: int) -> None:
         if cell.error is None:
@@ -325,6 +328,15 @@ class MixtureSelector(BestFitMixin, MetaEstimatorMixin, BaseEstimator):
                 " cv_results_['warning'] holds.",
                 ConvergenceWarning,
             )
+
+
+def _lead(cells: list[Cell]) -> list[Cell]:
+    """Those with the highest score; the others forget their models."""
+    cells = [cell for cell in cells if cell.error is None]
+    leading = tied(np.array([cell.score for cell in cells])) if cells else []
+    for cell, leads in zip(cells, leading, strict=True):
+        cell.model = cell.model if leads else None
+    return [cell for cell in cells if cell.model is not None]
 
 
 def _default_grid(estimator: Any) -> dict[str, Any]:
