@@ -146,6 +146,10 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         own = set(cls._get_param_names())
         given = {name: value for name, value in parameters.items() if name not in own}
         settings = {name: value for name, value in parameters.items() if name in own}
+        return cls._from_given(weights, given, settings)
+
+    @classmethod
+    def _from_given(cls, weights: Any, given: dict[str, Any], settings: dict[str, Any]) -> Self:
         weights = check_mixing_weights(weights, np.size(weights), "weights")
         mixture = cls(len(weights), **{"init_params": {"weights": weights, **given}, **settings})
         fitted = mixture._given_parameters()
