@@ -51,7 +51,7 @@ _TIE = 1e-9
 
 
 class _Problem:
-    """A model with its data: the E-step mapped over blocks of rows, the objective a mean over the rows."""
+    """A model with its data: the E-step mapped over blocks of rows, the objective a mean over the rows, or a total."""
 
     def __init__(
         self,
@@ -63,12 +63,18 @@ class _Problem:
     ) -> None:
         self.model, self.X, self.sample_weight = model, X, sample_weight
         self.blocks, self.workers = blocks, workers
-        self.total = float(len(X) if sample_weight is None else sample_weight.sum())
+        self.rows = float(len(X) if sample_weight is None else sample_weight.sum())
+        self.total = 1.0 if getattr(model, "total_scale", False) else self.rows
+        if hasattr(model, "bound"):
+            self.bound = self._bound
 
     def e_step(self, parameters: Any) -> tuple[Statistics, float]:
         statistics, value = map_reduce(
             partial(self._block, parameters), self.blocks, add_steps, self.workers
         )
+        log_prior = getattr(self.model, "log_prior", None)
+        if log_prior is not None:
+            value = float(value) + log_prior(parameters)
         return statistics, float(value) / self.total
 
     def _block(self, parameters: Any, rows: slice) -> tuple[Statistics, float]:
@@ -82,6 +88,9 @@ class _Problem:
 
     def ascent(self, old: Any, new: Any, statistics: Statistics) -> float:
         return self.model.ascent(old, new, statistics) / self.total
+
+    def _bound(self, old: Any, new: Any, statistics: Statistics, objective: float) -> float:
+        return self.model.bound(old, new, statistics, objective * self.total) / self.total
 
 
 class EMMixin(CallbackSupportMixin):
@@ -310,7 +319,10 @@ class EMMixin(CallbackSupportMixin):
         random_state = check_random_state(self._setting("random_state"))
         model = self._em_model(X)
         watch = FitWatch(self, X, y, sample_weight, n_runs)
-        sample_weight = _in_range(sample_weight)
+        if not getattr(
+            model, "total_scale", False
+        ):  # beside a prior, the unit of the weights counts
+            sample_weight = _in_range(sample_weight)
         problem = _Problem(model, X, sample_weight, self._blocks(X), workers)
 
         def start() -> Any:
@@ -333,7 +345,9 @@ class EMMixin(CallbackSupportMixin):
                         previous=vars(self).get("_previous_objective", -math.inf)
                         if warm
                         else -math.inf,
-                        accelerator=ACCELERATORS[accelerate]() if accelerate else None,
+                        accelerator=ACCELERATORS[accelerate](1e-2 * problem.rows / problem.total)
+                        if accelerate
+                        else None,
                         monitor=monitor,
                     )
                 except SingularError as error:
