@@ -154,8 +154,8 @@ class BayesianGaussianMixture(BaseMixture):
     ... ).fit(X)
     >>> used = mixture.weights_ > 0.01
     >>> mixture.means_[used].round(1)
-    array([[ 4.3, 80. ],
-           [ 2. , 54.5]])
+    array([[ 2.1, 54.7],
+           [ 4.3, 79.9]])
     """
 
     _parameter_constraints: dict = {
