@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from numbers import Real
 from typing import Any
 
@@ -383,13 +384,14 @@ def _moments_of_X(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of the rows, in the shape of a prior: those of one component that has them all."""
     n, d = X.shape
-    form = "full" if covariance_type in ("full", "tied") else "diag"
+    gaussian = Gaussian("full" if covariance_type in ("full", "tied") else "diag")
+    factor = np.eye(d)[None] if gaussian.covariance_type == "full" else np.ones((1, d))
+    one = GaussianParameters(X[:1].astype(np.float64), factor, factor)
     moments = None
-    with single_threaded_blas():
-        for rows in row_blocks(n, d, 0):
-            ones = np.ones((rows.stop - rows.start, 1))
-            shares = ones if sample_weight is None else sample_weight[rows, None]
-            part = Moments.from_data(X[rows], shares, form)
+    with single_threaded_blas() if gaussian.uses_blas else nullcontext():
+        for rows in row_blocks(n, d, gaussian.row_cost(1, d)):
+            weight = None if sample_weight is None else sample_weight[rows]
+            part = gaussian.fused(one, np.zeros(1), X[rows], weight)[1]
             moments = part if moments is None else moments + part
     total = float(moments.weight[0])
     # weights that sum to less than two rows are scaled up to them: less has no unbiased variance

@@ -58,6 +58,11 @@ class Posterior:
         What the expected log-density has beside that of the components: the
         expected log weights, and what the logarithm of a precision and the
         position of a mean lose by not being known.
+    log_shares, log_det : ndarray
+        Expected logarithms: of the weights or of the shares of sticks, in the
+        shape of ``concentration``; of the determinants of the precisions (K,).
+    log_normaliser : float
+        Logarithm of what the posterior integrates to without its constant.
     """
 
     weights: np.ndarray
@@ -67,6 +72,9 @@ class Posterior:
     degrees_of_freedom: np.ndarray
     precisions: np.ndarray
     log_weights: np.ndarray
+    log_shares: np.ndarray
+    log_det: np.ndarray
+    log_normaliser: float
 
 
 # ------------------------------------------------------------- weights
@@ -78,30 +86,31 @@ class Sticks:
     ndim = 2
 
     def m_step(self, counts: np.ndarray, prior: float) -> np.ndarray:
-        after = np.cumsum(counts[::-1])[::-1]
-        return np.array([1.0 + counts, prior + np.append(after[1:], 0.0)])
+        concentration = np.empty((2, len(counts)))
+        concentration[0] = 1.0 + counts
+        concentration[1, -1] = prior
+        concentration[1, :-1] = prior + counts[:0:-1].cumsum()[::-1]
+        return concentration
+
+    def prior(self, prior: float) -> np.ndarray:
+        return np.array([[1.0], [prior]])
 
     def means(self, concentration: np.ndarray) -> np.ndarray:
-        a, b = concentration
-        left = np.cumprod(b / (a + b))
-        weights = a / (a + b) * np.append(1.0, left[:-1])
-        return weights / weights.sum()
+        taken, left = concentration / concentration.sum(axis=0)
+        taken[1:] *= left[:-1].cumprod()
+        return taken / taken.sum()
 
-    def _log_sticks(self, concentration: np.ndarray) -> np.ndarray:
-        """Expected logarithms (2, K) of the share taken and of that left over."""
+    def log_shares(self, concentration: np.ndarray) -> np.ndarray:
         return digamma(concentration) - digamma(concentration.sum(axis=0))
 
-    def log_weights(self, concentration: np.ndarray) -> np.ndarray:
-        taken, left = self._log_sticks(concentration)
-        return taken + np.append(0.0, np.cumsum(left[:-1]))
+    def log_weights(self, log_shares: np.ndarray) -> np.ndarray:
+        taken, left = log_shares
+        log_weights = taken.copy()
+        log_weights[1:] += left[:-1].cumsum()
+        return log_weights
 
     def log_normaliser(self, concentration: np.ndarray) -> float:
-        return float(betaln(*concentration).sum())
-
-    def cross(self, concentration: np.ndarray, prior: float) -> float:
-        """Natural parameters of the prior less those of the posterior, times the expected logarithms."""
-        difference = np.array([[1.0], [prior]]) - concentration
-        return float(np.vdot(difference, self._log_sticks(concentration)))
+        return betaln(concentration[0], concentration[1]).sum()
 
 
 class Dirichlet:
@@ -112,17 +121,20 @@ class Dirichlet:
     def m_step(self, counts: np.ndarray, prior: float) -> np.ndarray:
         return prior + counts
 
+    def prior(self, prior: float) -> np.ndarray:
+        return np.array([prior])
+
     def means(self, concentration: np.ndarray) -> np.ndarray:
         return concentration / concentration.sum()
 
-    def log_weights(self, concentration: np.ndarray) -> np.ndarray:
+    def log_shares(self, concentration: np.ndarray) -> np.ndarray:
         return digamma(concentration) - digamma(concentration.sum())
 
-    def log_normaliser(self, concentration: np.ndarray) -> float:
-        return float(gammaln(concentration).sum() - gammaln(concentration.sum()))
+    def log_weights(self, log_shares: np.ndarray) -> np.ndarray:
+        return log_shares
 
-    def cross(self, concentration: np.ndarray, prior: float) -> float:
-        return float((prior - concentration) @ self.log_weights(concentration))
+    def log_normaliser(self, concentration: np.ndarray) -> float:
+        return gammaln(concentration).sum() - gammaln(concentration.sum())
 
 
 WEIGHTS: dict[str, Sticks | Dirichlet] = {
@@ -153,19 +165,6 @@ def _updated_covariance(
     if kind == "diag":
         return (total + prior.covariance) / dof[:, None]
     return (total.mean(axis=1) + prior.covariance) / dof
-
-
-def _traces(kind: str, scatter: np.ndarray, precisions: np.ndarray) -> float:
-    """Sum over the components of tr(scatter precision)."""
-    if kind == "spherical":
-        return float(scatter.sum(axis=1) @ precisions)
-    return float(np.vdot(scatter, precisions))
-
-
-def _prior_traces(kind: str, covariance: np.ndarray, precisions: np.ndarray, K: int) -> np.ndarray:
-    """Sum over the components of tr(covariance precision), in one feature for "spherical"."""
-    total = K * precisions if kind == "tied" else precisions.sum(axis=0)
-    return np.vdot(covariance, total)
 
 
 def _squares(kind: str, delta: np.ndarray, factors: np.ndarray) -> np.ndarray:
@@ -227,18 +226,32 @@ class VariationalModel:
         components: GaussianParameters,
     ) -> Posterior:
         """A posterior from its parameters."""
-        d = components.means.shape[1]
-        # E log|precision| - log|E precision|; one Wishart stands for all components of "tied"
-        unsure = digamma(0.5 * (degrees_of_freedom[..., None] - np.arange(d))).sum(axis=-1)
-        unsure += d * (math.log(2.0) - np.log(degrees_of_freedom))
+        K, d = components.means.shape
+        covariance, factors = self.distribution.covariance, components.precisions_cholesky
+        half = 0.5 * (degrees_of_freedom[..., None] - np.arange(d))
+        # half the log-determinants of the expected precisions, and what there is less of by not knowing them
+        certain = covariance.log_det(factors, K, d)
+        unsure = (0.5 * d) * np.log(0.5 * degrees_of_freedom)
+        half_log_det = certain - unsure + 0.5 * digamma(half).sum(axis=-1)
+        log_shares = self.weights.log_shares(concentration)
+        log_weights = self.weights.log_weights(log_shares)
+        # one Wishart of "tied" stands for all components
+        wishart = degrees_of_freedom * (certain - unsure) + gammaln(half).sum(axis=-1)
         return Posterior(
             self.weights.means(concentration),
             components,
             concentration,
             mean_precision,
             degrees_of_freedom,
-            self.distribution.covariance.precisions(components.precisions_cholesky),
-            self.weights.log_weights(concentration) + 0.5 * (unsure - d / mean_precision),
+            covariance.precisions(factors),
+            log_weights + half_log_det - certain - (0.5 * d) / mean_precision,
+            log_shares,
+            2.0 * half_log_det,
+            float(
+                wishart.sum()
+                - 0.5 * d * np.log(mean_precision).sum()
+                + self.weights.log_normaliser(concentration)
+            ),
         )
 
     def e_step(
@@ -283,60 +296,64 @@ class VariationalModel:
 
     # -------------------------------------------------------------- bound
 
-    def _log_det(self, parameters: Posterior) -> np.ndarray:
-        """Half the log-determinants (K,) of the scale matrices."""
-        K, d = parameters.components.means.shape
-        factors = parameters.components.precisions_cholesky
-        half = self.distribution.covariance.log_det(factors, K, d)
-        return half - 0.5 * d * np.log(parameters.degrees_of_freedom)
+    def _cross(
+        self,
+        posterior: Posterior,
+        concentration: np.ndarray,
+        mean_precision: Any,
+        mean: np.ndarray,
+        degrees_of_freedom: Any,
+        scatter: np.ndarray,
+    ) -> float:
+        """Natural parameters of another distribution less the posterior's own, times its expectations.
 
-    def _log_normaliser(self, parameters: Posterior, log_det: np.ndarray) -> float:
-        """Log of what the unnormalised posterior integrates to."""
-        K, d = parameters.components.means.shape
-        dof = parameters.degrees_of_freedom
-        gammas = gammaln(0.5 * (dof[..., None] - np.arange(d))).sum(axis=-1)
-        wishart = np.broadcast_to(dof * (log_det + 0.5 * d * math.log(2.0)) + gammas, (K,)).sum()
-        positions = -0.5 * d * np.log(parameters.mean_precision).sum()
-        return self.weights.log_normaliser(parameters.concentration) + float(wishart + positions)
+        With the posterior's ``log_normaliser`` it is minus the divergence from the other, short of
+        the other's own normaliser.
+        """
+        kind, (K, d) = self.distribution.covariance_type, posterior.components.means.shape
+        dof, own = posterior.degrees_of_freedom, posterior.mean_precision
+        weights = ((concentration - posterior.concentration) * posterior.log_shares).sum()
+        far = _squares(
+            kind, posterior.components.means - mean, posterior.components.precisions_cholesky
+        )
+        trace = (scatter * posterior.precisions).sum() * {"tied": K, "spherical": d}.get(kind, 1)
+        terms = (degrees_of_freedom - dof) * posterior.log_det - mean_precision * (d / own + far)
+        return float(weights + 0.5 * (terms.sum() + d * (dof.sum() * K / dof.size + K) - trace))
 
     def log_prior(self, parameters: Posterior) -> float:
         """Minus the divergence of the posterior from the prior, without the prior's normaliser."""
-        prior, components = self.prior, parameters.components
-        kind, (K, d) = self.distribution.covariance_type, components.means.shape
-        dof, mean_precision = parameters.degrees_of_freedom, parameters.mean_precision
-        log_det = self._log_det(parameters)
-        expected = 2 * log_det + d * math.log(2.0)
-        expected = expected + digamma(0.5 * (dof[..., None] - np.arange(d))).sum(axis=-1)
-        far = _squares(kind, components.means - prior.mean, components.precisions_cholesky)
-        trace = _prior_traces(kind, prior.covariance, parameters.precisions, K)
-        wishart = (prior.degrees_of_freedom - dof) * expected + d * dof
-        normal = d - prior.mean_precision * (d / mean_precision + far)
-        return (
-            self._log_normaliser(parameters, log_det)
-            + self.weights.cross(parameters.concentration, prior.concentration)
-            + 0.5 * float((wishart + normal).sum() - (d if kind == "spherical" else 1) * trace)
+        prior = self.prior
+        cross = self._cross(
+            parameters,
+            self.weights.prior(prior.concentration),
+            prior.mean_precision,
+            prior.mean,
+            prior.degrees_of_freedom,
+            prior.covariance,
         )
+        return parameters.log_normaliser + cross
 
     def bound(self, old: Posterior, new: Posterior, statistics: Joint, objective: float) -> float:
         """The lower bound right after an M-step: ``new`` with the responsibilities of ``old``.
 
-        Where M-step and posterior match, all that is left of it are normalisers and the entropy
-        of the responsibilities.
+        An exact M-step gains the divergence of ``old`` from ``new``. What ``reg_covar`` adds to the
+        scatter is counted as if rows had it, as in scikit-learn.
         """
-        kind, moments, components = (
-            self.distribution.covariance_type,
-            statistics["components"],
-            old.components,
+        dof, K = new.degrees_of_freedom, len(new.weights)
+        scatter = new.components.covariances
+        scatter = scatter * dof.reshape(dof.shape + (1,) * (scatter.ndim - dof.ndim))
+        gain = new.log_normaliser - old.log_normaliser
+        gain -= self._cross(
+            old, new.concentration, new.mean_precision, new.components.means, dof, scatter
         )
-        factors = components.precisions_cholesky
-        constants = old.log_weights + self.distribution.covariance.log_det(
-            factors, *components.means.shape
-        )
-        far = _squares(kind, moments.mean - components.means, factors)
-        trace = _traces(kind, moments.scatter, old.precisions)
-        complete = float(moments.weight @ (constants - 0.5 * far)) - 0.5 * trace
-        entropy = objective - self.log_prior(old) - complete
-        return entropy + self._log_normaliser(new, self._log_det(new))
+        if self.distribution.reg_covar > 0:
+            n = statistics["components"].weight
+            d = new.components.means.shape[1]
+            traces = self.distribution.covariance.trace_precision(
+                old.components.precisions_cholesky, K, d
+            )
+            gain -= 0.5 * self.distribution.reg_covar * float(n @ traces)
+        return objective + gain
 
     def ascent(self, old: Posterior, new: Posterior, statistics: Joint) -> float:
         # reg_covar acts on expected precisions as it does on precisions
