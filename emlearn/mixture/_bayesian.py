@@ -253,11 +253,12 @@ class BayesianGaussianMixture(BaseMixture):
 
     def recall(self) -> Posterior:
         covariance = COVARIANCES[self.covariance_type]
-        factors, means, mean_precision, dof, concentration = (
+        factors, means, weights, mean_precision, dof, concentration = (
             np.ascontiguousarray(value, dtype=np.float64)
             for value in (
                 self.precisions_cholesky_,
                 self.means_,
+                self.weights_,
                 self.mean_precision_,
                 self.degrees_of_freedom_,
                 self.weight_concentration_,
@@ -265,6 +266,7 @@ class BayesianGaussianMixture(BaseMixture):
         )
         K = len(means)
         _check_shape(factors, covariance.shape(*means.shape), "precisions_cholesky_")
+        _check_shape(weights, (K,), "weights_")
         _check_shape(mean_precision, (K,), "mean_precision_")
         model = self._em_model()
         _check_shape(concentration, (2, K)[2 - model.weights.ndim :], "weight_concentration_")
@@ -273,7 +275,7 @@ class BayesianGaussianMixture(BaseMixture):
         components = GaussianParameters(
             means, np.array(self.covariances_, dtype=np.float64), covariance.read_factors(factors)
         )
-        return model.posterior(concentration, mean_precision, dof, components)
+        return model.posterior(concentration, mean_precision, dof, components, weights)
 
     def _n_model_features(self, parameters: Posterior) -> int:
         return parameters.components.means.shape[1]

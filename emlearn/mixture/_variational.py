@@ -44,8 +44,6 @@ class Posterior:
 
     Attributes
     ----------
-    weights : ndarray of shape (K,)
-        Posterior means, scaled to sum to 1.
     components : GaussianParameters
         Means, and the inverses of the expected precisions with their factors.
     concentration : ndarray of shape (K,), or (2, K) for sticks
@@ -63,9 +61,10 @@ class Posterior:
         shape of ``concentration``; of the determinants of the precisions (K,).
     log_normaliser : float
         Logarithm of what the posterior integrates to without its constant.
+    given_weights : ndarray of shape (K,) or None
+        The fitted ``weights_``, which are what samples are drawn with.
     """
 
-    weights: np.ndarray
     components: GaussianParameters
     concentration: np.ndarray
     mean_precision: np.ndarray
@@ -75,6 +74,15 @@ class Posterior:
     log_shares: np.ndarray
     log_det: np.ndarray
     log_normaliser: float
+    given_weights: np.ndarray | None = None
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Posterior means (K,), scaled to sum to 1."""
+        if self.given_weights is not None:
+            return self.given_weights
+        kinds = {kind.ndim: kind for kind in WEIGHTS.values()}
+        return kinds[self.concentration.ndim].means(self.concentration)
 
 
 # ------------------------------------------------------------- weights
@@ -224,6 +232,7 @@ class VariationalModel:
         mean_precision: np.ndarray,
         degrees_of_freedom: np.ndarray,
         components: GaussianParameters,
+        weights: np.ndarray | None = None,
     ) -> Posterior:
         """A posterior from its parameters."""
         K, d = components.means.shape
@@ -238,7 +247,6 @@ class VariationalModel:
         # one Wishart of "tied" stands for all components
         wishart = degrees_of_freedom * (certain - unsure) + gammaln(half).sum(axis=-1)
         return Posterior(
-            self.weights.means(concentration),
             components,
             concentration,
             mean_precision,
@@ -252,6 +260,7 @@ class VariationalModel:
                 - 0.5 * d * np.log(mean_precision).sum()
                 + self.weights.log_normaliser(concentration)
             ),
+            weights,
         )
 
     def e_step(
@@ -297,41 +306,28 @@ class VariationalModel:
     # -------------------------------------------------------------- bound
 
     def _cross(
-        self,
-        posterior: Posterior,
-        concentration: np.ndarray,
-        mean_precision: Any,
-        mean: np.ndarray,
-        degrees_of_freedom: Any,
-        scatter: np.ndarray,
+        self, posterior: Posterior, concentration: np.ndarray, other: VariationalPrior
     ) -> float:
         """Natural parameters of another distribution less the posterior's own, times its expectations.
 
-        With the posterior's ``log_normaliser`` it is minus the divergence from the other, short of
-        the other's own normaliser.
+        Minus the divergence of the posterior from the other, short of both normalisers.
         """
         kind, (K, d) = self.distribution.covariance_type, posterior.components.means.shape
         dof, own = posterior.degrees_of_freedom, posterior.mean_precision
         weights = ((concentration - posterior.concentration) * posterior.log_shares).sum()
-        far = _squares(
-            kind, posterior.components.means - mean, posterior.components.precisions_cholesky
-        )
-        trace = (scatter * posterior.precisions).sum() * {"tied": K, "spherical": d}.get(kind, 1)
-        terms = (degrees_of_freedom - dof) * posterior.log_det - mean_precision * (d / own + far)
-        return float(weights + 0.5 * (terms.sum() + d * (dof.sum() * K / dof.size + K) - trace))
+        delta = posterior.components.means - other.mean
+        far = _squares(kind, delta, posterior.components.precisions_cholesky)
+        trace = (other.covariance * posterior.precisions).sum()
+        trace *= {"tied": K, "spherical": d}.get(kind, 1)
+        terms = (other.degrees_of_freedom - dof) * posterior.log_det
+        terms -= other.mean_precision * (d / own + far)
+        constant = d * (dof.sum() * K / dof.size + K)
+        return float(weights + 0.5 * (terms.sum() + constant - trace))
 
     def log_prior(self, parameters: Posterior) -> float:
         """Minus the divergence of the posterior from the prior, without the prior's normaliser."""
-        prior = self.prior
-        cross = self._cross(
-            parameters,
-            self.weights.prior(prior.concentration),
-            prior.mean_precision,
-            prior.mean,
-            prior.degrees_of_freedom,
-            prior.covariance,
-        )
-        return parameters.log_normaliser + cross
+        concentration = self.weights.prior(self.prior.concentration)
+        return parameters.log_normaliser + self._cross(parameters, concentration, self.prior)
 
     def bound(self, old: Posterior, new: Posterior, statistics: Joint, objective: float) -> float:
         """The lower bound right after an M-step: ``new`` with the responsibilities of ``old``.
@@ -339,20 +335,17 @@ class VariationalModel:
         An exact M-step gains the divergence of ``old`` from ``new``. What ``reg_covar`` adds to the
         scatter is counted as if rows had it, as in scikit-learn.
         """
-        dof, K = new.degrees_of_freedom, len(new.weights)
-        scatter = new.components.covariances
+        gaussian, components, dof = self.distribution, new.components, new.degrees_of_freedom
+        scatter = components.covariances
         scatter = scatter * dof.reshape(dof.shape + (1,) * (scatter.ndim - dof.ndim))
+        other = VariationalPrior(math.nan, new.mean_precision, components.means, dof, scatter)
         gain = new.log_normaliser - old.log_normaliser
-        gain -= self._cross(
-            old, new.concentration, new.mean_precision, new.components.means, dof, scatter
-        )
-        if self.distribution.reg_covar > 0:
-            n = statistics["components"].weight
-            d = new.components.means.shape[1]
-            traces = self.distribution.covariance.trace_precision(
-                old.components.precisions_cholesky, K, d
+        gain -= self._cross(old, new.concentration, other)
+        if gaussian.reg_covar > 0:
+            traces = gaussian.covariance.trace_precision(
+                old.components.precisions_cholesky, *components.means.shape
             )
-            gain -= 0.5 * self.distribution.reg_covar * float(n @ traces)
+            gain -= 0.5 * gaussian.reg_covar * float(statistics["components"].weight @ traces)
         return objective + gain
 
     def ascent(self, old: Posterior, new: Posterior, statistics: Joint) -> float:
