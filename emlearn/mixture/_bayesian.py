@@ -17,7 +17,6 @@ from ..em.reduce import row_blocks
 from ..em.starts import Start, total_scatter
 from ..em.statistics import Joint, Moments
 from ..em.threads import single_threaded_blas
-from ..exceptions import SingularError
 from ._base import BaseMixture
 from ._variational import WEIGHTS, Posterior, VariationalModel, VariationalPrior
 
@@ -348,19 +347,14 @@ class BayesianGaussianMixture(BaseMixture):
     ) -> Posterior:
         if not (self.covariance_type == "tied" and start.one_row):
             return model.m_step(statistics, None)
-        # the scatter that scikit-learn takes here: of all that the seeds leave over
-        moments = statistics["components"]
-        for raw in (True, False):
-            scatter = len(start.rows) * total_scatter(X, start.rows, sample_weight, raw=raw)
-            seeds = Moments(moments.weight, moments.mean, scatter, moments.form)
-            try:
-                return model.m_step(
-                    Joint({"labels": statistics["labels"], "components": seeds}), None
-                )
-            except SingularError:
-                if not raw:
-                    raise
-        raise AssertionError
+        # the scatter that scikit-learn takes here: of all that the seeds leave over, about the origin
+        moments, K = statistics["components"], len(start.rows)
+        scatter = K * total_scatter(X, start.rows, sample_weight)
+        if len(COVARIANCES["tied"].factor(scatter / K + model.prior.covariance)[1]):
+            # so far from the origin that it has no digits left
+            scatter = K * total_scatter(X, start.rows, sample_weight, raw=False)
+        seeds = Moments(moments.weight, moments.mean, scatter, moments.form)
+        return model.m_step(Joint({"labels": statistics["labels"], "components": seeds}), None)
 
     # --------------------------------------------------------------- fitted
 
