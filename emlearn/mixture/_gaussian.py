@@ -15,7 +15,7 @@ from ..distributions.gaussian import SINGULAR_MESSAGE
 from ..em.starts import Start, total_scatter
 from ..em.statistics import Joint
 from ..exceptions import SingularError
-from ._base import BaseMixture
+from ._base import NOISE, BaseMixture
 from ._conditioning import ConditioningMixin
 from ._model import MixtureModel, MixtureParameters
 
@@ -130,6 +130,7 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
+        "noise": NOISE,
         "n_factors": [Interval(Integral, 1, None, closed="left")],
     }
 

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..distributions import StudentT
 from ..distributions.covariance import COVARIANCES
-from ._base import BaseMixture
+from ._base import NOISE, BaseMixture
 from ._conditioning import ConditioningMixin
 
 __all__ = ["StudentTMixture"]
@@ -117,6 +117,7 @@ class StudentTMixture(ConditioningMixin, BaseMixture):
         ],
         "degrees_of_freedom_bounds": [tuple],
         "reg_covar": BaseMixture._parameter_constraints["tol"],
+        "noise": NOISE,
         "n_factors": [Interval(Integral, 1, None, closed="left")],
     }
 
