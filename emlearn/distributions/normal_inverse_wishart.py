@@ -59,7 +59,7 @@ class NormalInverseWishart(Prior):
     array([[7.]])
     >>> moments = gaussian.statistics(None, X, np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
     >>> gaussian.m_step(moments, None, prior).covariances.round(3).ravel()
-    array([1.136, 1.182])
+    array([1.136, 1.051])
     """
 
     def __init__(
