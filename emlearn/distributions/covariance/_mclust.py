@@ -22,6 +22,8 @@ from ._axes import common_axes, diagonals
 from ._diagonal import COLD, REST, WARM, Shared, one_volume, scales_and_shape
 from ._simple import Full
 
+_EPS = float(np.finfo(np.float64).eps)
+
 __all__ = ["EEV", "EVE", "EVV", "VEE", "VEV", "VVE"]
 
 
@@ -76,6 +78,7 @@ class _CommonAxes(_SharedMatrices):
         equal_volume = self.name[0] == "E"
         axes = common_axes(scatter, weight, equal_volume=equal_volume, current=current)
         variances = diagonals(scatter, axes)
+        variances = beyond_rounding(variances, floor)
         if equal_volume:
             variances = one_volume(variances, weight)
         else:
@@ -98,7 +101,7 @@ class VVE(_CommonAxes):
 class _OwnAxes(_SharedMatrices):
     def solve(self, scatter, weight, own, floor, current):
         variances, axes = np.linalg.eigh(scatter)
-        variances = np.maximum(variances, 0.0)
+        variances = beyond_rounding(variances, floor)
         return assemble(axes, self.variances(variances, weight, own, current))
 
     def variances(
@@ -159,6 +162,13 @@ class EVV(_SharedMatrices):
         shared = weight @ volumes / weight.sum()
         scale = np.divide(shared, volumes, out=np.zeros_like(volumes), where=sound)
         return scale[:, None, None] * covariances
+
+
+def beyond_rounding(variances: np.ndarray, floor: float) -> np.ndarray:
+    """Variances (K, d) along axes: lost beside the largest is 0, or with a floor the least that is not."""
+    d = variances.shape[1]
+    top = d * _EPS * variances.max(axis=1, keepdims=True)
+    return np.where(variances > top, variances, 4 * d * top if floor > 0 else 0.0)
 
 
 def assemble(axes: np.ndarray, variances: np.ndarray) -> np.ndarray:
