@@ -155,7 +155,9 @@ class Factor(Full):
     def _parts(loadings: np.ndarray, noise: np.ndarray) -> dict[str, np.ndarray]:
         return {"loadings": loadings, "noise_variances": noise}
 
-    def prior_constant(self, dof, scale, n_components, n_features):
+    def prior_constant(
+        self, dof: float, scale: np.ndarray, n_components: int, n_features: int
+    ) -> float:
         return 0.0
 
 
