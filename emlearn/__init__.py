@@ -10,6 +10,7 @@ from .mixture import (
     GaussianMixture,
     MultinomialMixture,
     PoissonMixture,
+    VonMisesFisherMixture,
 )
 
 try:
@@ -24,6 +25,7 @@ __all__ = [
     "GaussianMixture",
     "MultinomialMixture",
     "PoissonMixture",
+    "VonMisesFisherMixture",
     "__version__",
     "show_versions",
 ]

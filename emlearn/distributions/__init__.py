@@ -8,9 +8,10 @@ from .gaussian import Gaussian, GaussianParameters
 from .multinomial import Multinomial, MultinomialParameters
 from .noise import NoisyParameters, WithNoise
 from .poisson import Poisson, PoissonParameters
+from .von_mises_fisher import VonMisesFisher, VonMisesFisherParameters
 
 #: every family, for the tests that hold its laws
-REGISTRY = (Gaussian, Bernoulli, Categorical, Poisson, Multinomial)
+REGISTRY = (Gaussian, Bernoulli, Categorical, Poisson, Multinomial, VonMisesFisher)
 
 __all__ = [
     "REGISTRY",
@@ -28,5 +29,7 @@ __all__ = [
     "Poisson",
     "PoissonParameters",
     "Prior",
+    "VonMisesFisher",
+    "VonMisesFisherParameters",
     "WithNoise",
 ]

@@ -5,6 +5,7 @@ from ._categorical import CategoricalMixture
 from ._gaussian import GaussianMixture
 from ._multinomial import MultinomialMixture
 from ._poisson import PoissonMixture
+from ._von_mises_fisher import VonMisesFisherMixture
 
 __all__ = [
     "BernoulliMixture",
@@ -12,4 +13,5 @@ __all__ = [
     "GaussianMixture",
     "MultinomialMixture",
     "PoissonMixture",
+    "VonMisesFisherMixture",
 ]
