@@ -282,6 +282,12 @@ class VonMisesFisher(LinearFamily):
             )
         if not np.all((kappa >= 0) & (kappa < np.inf)):
             raise ValueError(f"concentrations must be finite and 0 or more, got {kappa}.")
+        same = kappa[:1] if self.concentration == "tied" else self.concentration
+        if self.concentration != "free" and not np.allclose(kappa, same, rtol=1e-6, atol=0):
+            raise ValueError(
+                f"concentrations {kappa} are none of a model with concentration={self.concentration!r}:"
+                f" each would have to be {np.ravel(same)[0]:g}. Give these, or set concentration='free'."
+            )
         # what was kept in float32 gets its length back; what is exact stays as it is, to the bit
         lengths[np.abs(lengths - 1.0) < 1e-13] = 1.0
         return VonMisesFisherParameters(mu / lengths[:, None], kappa)
