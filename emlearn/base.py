@@ -359,7 +359,7 @@ class EMMixin(CallbackSupportMixin):
                 firsts = start if isinstance(start, list) else [start]
                 if len(firsts) > _POLISHED:
                     short = [one_run(first, None, min(_SHORT, max_iter)) for first in firsts]
-                    reached = [getattr(run, "objective", -math.inf) for run in short]
+                    reached = [_sound_objective(run) for run in short]
                     order = np.argsort(reached[1:], kind="stable")[::-1][: _POLISHED - 1]
                     firsts = [firsts[0], *(firsts[1 + i] for i in order)]
                 best = _best([one_run(first, monitor, max_iter) for first in firsts])
@@ -505,12 +505,17 @@ class EMMixin(CallbackSupportMixin):
             return problem.log_likelihood(self.recall())[1] / problem.total
 
 
+def _sound_objective(outcome: loop.Result | SingularError) -> float:
+    sound = isinstance(outcome, loop.Result) and outcome.reason is not loop.StopReason.SINGULAR
+    return outcome.objective if sound else -math.inf
+
+
 def _best(outcomes: list[loop.Result | SingularError]) -> loop.Result | SingularError:
     """The first of the best runs, of those that ended well if any did."""
     runs = [outcome for outcome in outcomes if isinstance(outcome, loop.Result)]
     if not runs:
         return outcomes[0]
-    runs = [run for run in runs if run.reason is not loop.StopReason.SINGULAR] or runs
+    runs = [run for run in runs if _sound_objective(run) > -math.inf] or runs
     highest = max(run.objective for run in runs)
     return next(run for run in runs if run.objective >= highest - _TIE)
 

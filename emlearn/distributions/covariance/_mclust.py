@@ -24,7 +24,7 @@ from ._diagonal import COLD, REST, WARM, Shared, one_volume, scales_and_shape
 from ._simple import Full
 
 # axes in any direction that a start tries
-_ANY = 24
+_ANY = 40
 
 _EPS = float(np.finfo(np.float64).eps)
 
