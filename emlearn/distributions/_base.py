@@ -193,12 +193,22 @@ class Distribution(BaseEstimator, ABC):
         log_weights: np.ndarray,
         features: Any,
         sample_weight: np.ndarray | None,
+        flat: float | None = None,
     ) -> tuple[np.ndarray, Statistics, float] | None:
-        """Counts (K,), statistics and log-likelihood of a block; None without a kernel."""
+        """Counts, statistics and log-likelihood of a block; None without a kernel.
+
+        With ``flat`` there is one component more, the last of ``log_weights`` and of the counts,
+        whose log-density is that number everywhere; the statistics leave it out.
+        """
         return None
 
     def fused_scores(
-        self, parameters: Any, log_weights: np.ndarray, X: Any, **outputs: np.ndarray
+        self,
+        parameters: Any,
+        log_weights: np.ndarray,
+        X: Any,
+        flat: float | None = None,
+        **outputs: np.ndarray,
     ) -> bool | None:
         """Fill ``joint``, ``posterior``, ``log_density`` or ``label``.
 

@@ -137,36 +137,48 @@ class Gaussian(Distribution):
         self,
         parameters: GaussianParameters,
         log_weights: np.ndarray,
-        X: np.ndarray,
+        features: np.ndarray,
         sample_weight: np.ndarray | None,
-    ) -> tuple[np.ndarray, Moments, float]:
-        covariance = self.covariance
+        flat: float | None = None,
+    ) -> tuple[np.ndarray, Moments, float] | None:
+        covariance, K = self.covariance, len(parameters.means)
+        arguments = self._for_kernel(parameters, log_weights, flat)
+        if arguments is None:
+            return None
         counts, means, scatter, value = kernel.e_step(
-            X,
-            sample_weight,
-            covariance.code,
-            covariance.form_code,
-            self._constants(parameters) + log_weights,
-            parameters.means,
-            parameters.precisions_cholesky.reshape(-1),
+            features, sample_weight, covariance.code, covariance.form_code, *arguments
         )
-        return counts, Moments(counts, means, scatter, covariance.form), value
+        if flat is None:
+            return counts, Moments(counts, means, scatter, covariance.form), value
+        return counts, Moments(counts[:K], means[:K], scatter[:K], covariance.form), value
 
     def fused_scores(
         self,
         parameters: GaussianParameters,
         log_weights: np.ndarray,
         X: np.ndarray,
+        flat: float | None = None,
         **outputs: np.ndarray,
-    ) -> bool:
-        return kernel.scores(
-            X,
-            self.covariance.code,
-            self._constants(parameters) + log_weights,
-            parameters.means,
-            parameters.precisions_cholesky.reshape(-1),
-            **outputs,
-        )
+    ) -> bool | None:
+        arguments = self._for_kernel(parameters, log_weights, flat)
+        if arguments is None:
+            return None
+        return kernel.scores(X, self.covariance.code, *arguments, **outputs)
+
+    def _for_kernel(
+        self, parameters: GaussianParameters, log_weights: np.ndarray, flat: float | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Constants, means and factors; None where the kernel has no place for a flat component."""
+        constants, means = self._constants(parameters), parameters.means
+        factors = parameters.precisions_cholesky
+        if flat is not None:
+            if factors.shape[0] != len(means) or self.covariance.form == "pooled":
+                return None
+            # without precision a density is its constant
+            constants = np.append(constants, flat)
+            means = np.vstack([means, means[:1]])
+            factors = np.concatenate([factors, np.zeros_like(factors[:1])])
+        return constants + log_weights, means, factors.reshape(-1)
 
     # ------------------------------------------------------------- M-step
 

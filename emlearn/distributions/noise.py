@@ -142,6 +142,18 @@ class WithNoise(Distribution):
         inner = None if parameters is None else parameters.components
         return self.family.statistics(inner, features, weights[:, :-1], memo)
 
+    def fused(
+        self,
+        parameters: NoisyParameters,
+        log_weights: np.ndarray,
+        features: Any,
+        sample_weight: np.ndarray | None,
+        flat: float | None = None,
+    ) -> tuple[np.ndarray, Statistics, float] | None:
+        return self.family.fused(
+            parameters.components, log_weights, features, sample_weight, -parameters.log_volume
+        )
+
     # ------------------------------------------------------------- M-step
 
     def m_step(
