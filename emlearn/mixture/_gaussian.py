@@ -283,10 +283,8 @@ class GaussianMixture(BaseMixture):
             )
         X, sample_weight = super()._check_fit_data(X, sample_weight)
         self._read_given(X.shape[1])
-        seeds = self.covariance_type == "tied" and self.init_params in (
-            "k-means++",
-            "random_from_data",
-        )
+        drawn = self.init_params if isinstance(self.init_params, str) else None
+        seeds = self.covariance_type == "tied" and drawn in ("k-means++", "random_from_data")
         if self.noise and (seeds or any(given is not None for given in self._given())):
             raise ValueError(
                 "noise: a mixture with a noise component starts from labels, responsibilities or k-means"
