@@ -246,7 +246,10 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         """The parameters that the user gave, where these are all."""
         given = dict(self.init_params)
         try:
-            weights = check_mixing_weights(given.pop("weights"), self.n_components)
+            weights, n_weights = given.pop("weights"), self.n_components
+            if getattr(self, "noise", False):
+                weights, n_weights = np.append(weights, given.pop("noise_weight")), n_weights + 1
+            weights = check_mixing_weights(weights, n_weights)
             components = self._with_noise().recall(given)
         except KeyError as error:
             raise ValueError(
