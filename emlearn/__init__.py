@@ -7,9 +7,13 @@ from .base import EMMixin
 from .mixture import (
     BernoulliMixture,
     CategoricalMixture,
+    GammaMixture,
     GaussianMixture,
+    MixedMixture,
+    Mixture,
     MultinomialMixture,
     PoissonMixture,
+    StudentTMixture,
 )
 
 try:
@@ -21,9 +25,13 @@ __all__ = [
     "BernoulliMixture",
     "CategoricalMixture",
     "EMMixin",
+    "GammaMixture",
     "GaussianMixture",
+    "MixedMixture",
+    "Mixture",
     "MultinomialMixture",
     "PoissonMixture",
+    "StudentTMixture",
     "__version__",
     "show_versions",
 ]

@@ -2,6 +2,9 @@
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from sklearn.exceptions import ConvergenceWarning
 
@@ -29,8 +32,32 @@ class ObjectiveFellWarning(RuntimeWarning):
     """The objective of exact EM fell: the E-step and the M-step do not belong together."""
 
 
+_HEARD: ContextVar[list[tuple[str, type[Warning]]] | None] = ContextVar(
+    "emlearn_heard", default=None
+)
+
+
+@contextmanager
+def heard_warnings() -> Iterator[list[tuple[str, type[Warning]]]]:
+    """Keep what this thread's fits would warn of, for somebody who runs many.
+
+    ``warnings.catch_warnings`` changes the whole process, and fits in other
+    threads with it.
+    """
+    heard: list[tuple[str, type[Warning]]] = []
+    token = _HEARD.set(heard)
+    try:
+        yield heard
+    finally:
+        _HEARD.reset(token)
+
+
 def warn_user(message: str, category: type[Warning]) -> None:
     """Warn at the line of the user's own code that led here."""
+    heard = _HEARD.get()
+    if heard is not None:
+        heard.append((message, category))
+        return
     level, frame = 1, sys._getframe()
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in (
         "emlearn",

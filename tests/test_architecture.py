@@ -22,7 +22,7 @@ ALLOWED = {
     "_watch": {"em"},
     "base": {"_data", "_watch", "em", "exceptions"},
     "mixture": {"_data", "base", "distributions", "em", "exceptions", "latent"},
-    "model_selection": set(),
+    "model_selection": {"distributions", "em.shared", "exceptions", "mixture"},
     "datasets": set(),
     "_show_versions": {"_kernels"},
 }

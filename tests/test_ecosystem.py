@@ -66,6 +66,10 @@ def far_from_default(**changes):
         "verbose_interval": 3,
         "n_jobs": 2,
         "accelerate": "squarem",
+        "n_factors": 2,
+        "noise": False,
+        "prior": "default",
+        "weight_concentration_prior": 1.5,
     }
     return GaussianMixture(**settings | changes)
 
@@ -128,7 +132,7 @@ def test_parameters_are_set_and_cloned():
     mixture = far_from_default()
     defaults = GaussianMixture().get_params()
     assert defaults.keys() == mixture.get_params().keys()
-    same = ("precisions_init", "verbose")
+    same = ("precisions_init", "verbose", "noise")
     assert all(mixture.get_params()[name] is not defaults[name] for name in defaults.keys() - same)
     twin = clone(mixture.fit(X))
     assert mixture.set_params(**mixture.get_params()) is mixture

@@ -4,13 +4,17 @@ from ._base import Distribution, Prior
 from ._linear import ConjugatePrior
 from .bernoulli import Bernoulli, BernoulliParameters
 from .categorical import Categorical, CategoricalParameters
+from .gamma import Gamma, GammaParameters
 from .gaussian import Gaussian, GaussianParameters
 from .multinomial import Multinomial, MultinomialParameters
 from .noise import NoisyParameters, WithNoise
+from .normal_inverse_wishart import NormalInverseWishart
 from .poisson import Poisson, PoissonParameters
+from .product import Product, ProductParameters, ProductPrior
+from .student_t import StudentT, StudentTParameters
 
 #: every family, for the tests that hold its laws
-REGISTRY = (Gaussian, Bernoulli, Categorical, Poisson, Multinomial)
+REGISTRY = (Gaussian, StudentT, Bernoulli, Categorical, Poisson, Multinomial, Gamma, Product)
 
 __all__ = [
     "REGISTRY",
@@ -20,13 +24,21 @@ __all__ = [
     "CategoricalParameters",
     "ConjugatePrior",
     "Distribution",
+    "Gamma",
+    "GammaParameters",
     "Gaussian",
     "GaussianParameters",
     "Multinomial",
     "MultinomialParameters",
     "NoisyParameters",
+    "NormalInverseWishart",
     "Poisson",
     "PoissonParameters",
     "Prior",
+    "Product",
+    "ProductParameters",
+    "ProductPrior",
+    "StudentT",
+    "StudentTParameters",
     "WithNoise",
 ]

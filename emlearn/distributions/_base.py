@@ -50,7 +50,7 @@ class Distribution(BaseEstimator, ABC):
     takes_frames: ClassVar[bool] = False
     #: False where an M-step improves the expected log-density but need not maximise it
     exact: ClassVar[bool] = True
-    #: share of each row that a drawn start spreads evenly: from a hard partition EM could never leave a probability of 0
+    #: share of each row that a drawn start spreads evenly: EM never leaves a probability of 0
     start_softness: ClassVar[float] = 0.0
     #: whether densities are computed with BLAS, whose results depend on its number of threads
     uses_blas: ClassVar[bool] = True
@@ -92,7 +92,11 @@ class Distribution(BaseEstimator, ABC):
         """Rows that were sampled as the user gives them: the inverse of :meth:`encode`."""
         return X
 
-    def bind(self, X: Any, sample_weight: np.ndarray | None, learned: Mapping[str, Any]) -> Self:
+    def resolve(self, learned: Mapping[str, Any]) -> Self:
+        """The distribution with what :meth:`encode` learned, for fits and for fitted models alike."""
+        return self
+
+    def bind(self, X: Any, sample_weight: np.ndarray | None) -> Self:
         """The distribution for these data: once a fit, for what statistics or the M-step need of all of X.
 
         Densities never read what it learned: it is not there when a fitted model is used.

@@ -54,8 +54,8 @@ class Categorical(LinearFamily):
     --------
     >>> import numpy as np
     >>> from emlearn.distributions import Categorical
-    >>> categorical = Categorical().bind(np.array([[0.0], [2.0], [1.0]]), None, {})
-    >>> rows = categorical.features(np.array([[0.0], [2.0], [1.0]]))
+    >>> categorical = Categorical().bind(np.array([[0], [2], [1]]), None)
+    >>> rows = categorical.features(np.array([[0], [2], [1]]))
     >>> sums = categorical.statistics(None, rows, np.ones((3, 1)))
     >>> categorical.m_step(sums, None).probabilities.round(2)
     array([[0.33, 0.33, 0.33]])
@@ -128,14 +128,21 @@ class Categorical(LinearFamily):
             )
         return [np.asarray(names) for names in given]
 
-    def bind(
-        self, X: np.ndarray, sample_weight: np.ndarray | None, learned: Mapping[str, Any]
-    ) -> Self:
-        bound = type(self)(self.categories, self.handle_unknown)
+    def resolve(self, learned: Mapping[str, Any]) -> Self:
         names = learned.get("categories")
-        sizes = X.max(axis=0) + 1 if names is None else [len(column) for column in names]
-        bound._sizes = np.asarray(sizes, dtype=np.int64)
-        return bound
+        if names is None:
+            return self
+        return self._with_sizes([len(column) for column in names])
+
+    def bind(self, X: np.ndarray, sample_weight: np.ndarray | None) -> Self:
+        if hasattr(self, "_sizes"):
+            return self
+        return self._with_sizes(X.max(axis=0) + 1)
+
+    def _with_sizes(self, sizes: Any) -> Self:
+        resolved = type(self)(self.categories, self.handle_unknown)
+        resolved._sizes = np.asarray(sizes, dtype=np.int64)
+        return resolved
 
     def features(self, X: np.ndarray) -> Rows:
         """One-hot rows; the codes as they are before the sizes are known, which parameters know too."""
@@ -245,14 +252,33 @@ def is_scalar_nan_or_none(value: Any) -> bool:
 
 def _encode(X: np.ndarray, categories: list[np.ndarray]) -> np.ndarray:
     """Codes; -1 where a cell is none of the categories."""
-    encoder = OrdinalEncoder(
-        categories=categories,
-        handle_unknown="use_encoded_value",
-        unknown_value=-1,
-        dtype=np.int32,
-    )
-    encoder.fit(np.empty((1, len(categories)), dtype=object))
-    return encoder.transform(X)
+    codes = np.empty(X.shape, dtype=np.int32)
+    for j, names in enumerate(categories):
+        cells = X[:, j]
+        if cells.dtype.kind in "iufb" and names.dtype.kind in "iufb":
+            codes[:, j] = _find(cells, names)
+            continue
+        encoder = OrdinalEncoder(
+            categories=[np.asarray(names, dtype=object)],
+            handle_unknown="use_encoded_value",
+            unknown_value=-1,
+            encoded_missing_value=-1,
+            dtype=np.int32,
+        )
+        column = np.asarray(cells, dtype=object)[:, None]
+        codes[:, j] = encoder.fit(column[:1]).transform(column)[:, 0]
+    return codes
+
+
+def _find(cells: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """Places of numbers among sorted ones; -1 where they are not there."""
+    if names.dtype.kind in "iu" and cells.dtype.kind in "iu" and names[0] == 0:
+        if np.array_equal(names, np.arange(len(names))):
+            return np.where((cells >= 0) & (cells < len(names)), cells, -1)
+    order = np.argsort(names, kind="stable")
+    places = np.minimum(np.searchsorted(names[order], cells), len(names) - 1)
+    places = order[places]
+    return np.where(names[places] == cells, places, -1)
 
 
 def _one_hot(codes: np.ndarray, sizes: np.ndarray) -> sparse.csr_matrix:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +14,9 @@ from .._kernels import gaussian as kernel
 from .._kernels import gaussian_twin as twin
 from ..em.statistics import Moments
 from ..exceptions import SingularError
-from ._base import Distribution, Prior, as_float
+from ._base import Distribution, as_float
 from .covariance import COVARIANCES, Covariance
+from .normal_inverse_wishart import NormalInverseWishart, log_density, posterior_moments
 
 __all__ = ["Gaussian", "GaussianParameters"]
 
@@ -38,11 +40,16 @@ class GaussianParameters:
     means : ndarray of shape (K, d)
     covariances, precisions_cholesky : ndarray
         Their shape depends on the covariance model.
+    loadings : ndarray of shape (K, d, q) or None
+    noise_variances : ndarray of shape (K, d) or None
+        Of the factor model.
     """
 
     means: np.ndarray
     covariances: np.ndarray
     precisions_cholesky: np.ndarray
+    loadings: np.ndarray | None = None
+    noise_variances: np.ndarray | None = None
 
 
 class Gaussian(Distribution):
@@ -50,9 +57,13 @@ class Gaussian(Distribution):
 
     Parameters
     ----------
-    covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+    covariance_type : str, default="full"
+        "full", "tied", "diag", "spherical", "factor", or one of mclust's codes: EII VII EEI VEI
+        EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV.
     reg_covar : float, default=0.0
         Added to each variance in the M-step, in squared units of the data.
+    n_factors : int, default=1
+        Of the model "factor".
 
     Examples
     --------
@@ -67,9 +78,11 @@ class Gaussian(Distribution):
     """
 
     uses_blas = not COMPILED["gaussian"]
-    checks_finite = True
-    continuous = True
+
     parameters_class = GaussianParameters
+    default_prior = NormalInverseWishart
+    continuous = True
+    checks_finite = True
 
     def __init__(
         self, covariance_type: str = "full", reg_covar: float = 0.0, n_factors: int = 1
@@ -81,7 +94,7 @@ class Gaussian(Distribution):
     @property
     def covariance(self) -> Covariance:
         """The covariance model."""
-        return COVARIANCES[self.covariance_type]
+        return COVARIANCES[self.covariance_type].configure(self.n_factors)
 
     # ------------------------------------------------------------ density
 
@@ -160,25 +173,31 @@ class Gaussian(Distribution):
         self,
         statistics: Moments,
         parameters: GaussianParameters | None,
-        prior: Prior | None = None,
+        prior: NormalInverseWishart | None = None,
     ) -> GaussianParameters:
-        """Means, covariances and factors; an empty component keeps its own.
+        """Means, covariances and factors; an empty component keeps its own, or has those of the prior.
 
         Raises
         ------
         SingularError
             If ``reg_covar`` is 0 and a covariance is singular.
         """
-        covariance, moments = self.covariance, statistics
+        covariance, moments, floor = self.covariance, statistics, self.reg_covar
+        if prior is not None:
+            moments = _without_rounding(moments) if floor == 0 else moments
+            moments, floor = posterior_moments(moments, prior, covariance, floor), 0.0
         empty = moments.weight <= 1e-250
         some_empty = empty.any()
         if some_empty:
-            moments = _fill_empty(moments, empty, parameters)
-        if self.reg_covar == 0:
+            moments = _fill_empty(moments, empty, parameters, covariance.shared)
+        if floor == 0 and prior is None:
             moments = _without_rounding(moments)
-        covariances = covariance.m_step(moments, self.reg_covar)
-        if some_empty and parameters is not None and covariance.form != "pooled":
+        covariances, others = covariance.estimate(moments, floor, parameters)
+        if some_empty and parameters is not None and _own(covariance):
             covariances[empty] = parameters.covariances[empty]
+            for name, value in others.items():
+                if getattr(parameters, name) is not None:
+                    value[empty] = getattr(parameters, name)[empty]
         factors, singular = covariance.factor(covariances)
         if (
             len(singular) and self.reg_covar > 0
@@ -187,7 +206,11 @@ class Gaussian(Distribution):
             factors, singular = covariance.factor(covariances)
         if len(singular):
             raise SingularError(f"{SINGULAR_MESSAGE} Singular components: {singular.tolist()}.")
-        return GaussianParameters(moments.mean, covariances, factors)
+        return GaussianParameters(moments.mean, covariances, factors, **others)
+
+    def log_prior(self, parameters: GaussianParameters, prior: NormalInverseWishart) -> float:
+        """Log-density of the parameters, normalised where the prior of the model is a density."""
+        return log_density(prior, self.covariance, parameters.means, parameters.precisions_cholesky)
 
     def ascent(
         self, old: GaussianParameters, new: GaussianParameters, statistics: Moments
@@ -229,39 +252,65 @@ class Gaussian(Distribution):
 
     # --------------------------------------------------------- parameters
 
-    def shape(self, parameters: GaussianParameters) -> tuple[int, int]:
-        return parameters.means.shape
-
     def n_free(self, parameters: GaussianParameters) -> int:
         K, d = parameters.means.shape
         return K * d + self.covariance.n_free(K, d)
 
+    def shape(self, parameters: GaussianParameters) -> tuple[int, int]:
+        return parameters.means.shape
+
     def publish(self, parameters: GaussianParameters) -> dict[str, np.ndarray]:
-        return {
+        values = {
             "means": parameters.means,
             "covariances": parameters.covariances,
             "precisions_cholesky": parameters.precisions_cholesky,
             "precisions": self.covariance.precisions(parameters.precisions_cholesky),
         }
+        if parameters.noise_variances is not None:
+            values["loadings"] = parameters.loadings
+            values["noise_variances"] = parameters.noise_variances
+        return values
 
-    def recall(self, values: Mapping[str, np.ndarray]) -> GaussianParameters:
-        means = as_float(values["means"])
-        factors = self.covariance.read_factors(as_float(values["precisions_cholesky"]))
-        shape = self.covariance.shape(*means.shape)
-        if factors.shape != shape:
-            raise ValueError(
-                "The parameter 'precisions_cholesky_' should have the shape of"
-                f" {shape}, but got {factors.shape}"
-            )
-        covariances = values.get("covariances")
-        if covariances is None:
-            covariances = self.covariance.invert(self.covariance.precisions(factors))[0]
-        return GaussianParameters(means, as_float(covariances), factors)
+    def recall(self, values: Mapping[str, Any]) -> GaussianParameters:
+        """Parameters of means with either covariances or factors of precisions, or both."""
+        covariance = self.covariance
+        means = np.atleast_2d(as_float(values["means"]))
+        shape = covariance.shape(*means.shape)
+        arrays = {name: values.get(name) for name in ("covariances", "precisions_cholesky")}
+        for name, value in arrays.items():
+            if value is not None:
+                arrays[name] = value = as_float(value)
+                if value.shape != shape:
+                    raise ValueError(
+                        f"The parameter '{name}_' should have the shape of {shape}, but got {value.shape}"
+                    )
+        covariances, factors = arrays.values()
+        if factors is not None:
+            factors = covariance.read_factors(factors)
+            if covariances is None:
+                covariances = covariance.invert(covariance.precisions(factors))[0]
+        elif covariances is None:
+            raise KeyError("covariances")
+        else:
+            factors, singular = covariance.factor(covariances)
+            if len(singular):
+                raise ValueError(
+                    f"'{covariance.name} covariance' should be symmetric, positive-definite;"
+                    f" singular: {singular.tolist()}"
+                )
+        others = {
+            name: as_float(values[name])
+            for name in ("loadings", "noise_variances")
+            if values.get(name) is not None and covariance.name == "factor"
+        }
+        return GaussianParameters(means, covariances, factors, **others)
 
     def degeneracies(self, parameters: GaussianParameters, weights: np.ndarray) -> list[str]:
+        if not self.reg_covar > 0:
+            return []
         lowest = self.covariance.lowest_variance(parameters.covariances, len(weights))
         held = np.flatnonzero((lowest <= 2 * self.reg_covar) & (weights > 0))
-        if not len(held) or self.reg_covar == 0:
+        if not len(held):
             return []
         return [
             f"Components {held.tolist()} have collapsed: in some direction their rows vary by less"
@@ -271,13 +320,21 @@ class Gaussian(Distribution):
         ]
 
 
+def _own(covariance: Covariance) -> bool:
+    """True where each component has a covariance that no other reads."""
+    return covariance.form != "pooled" and not covariance.shared
+
+
 def _fill_empty(
-    moments: Moments, empty: np.ndarray, parameters: GaussianParameters | None
+    moments: Moments, empty: np.ndarray, parameters: GaussianParameters | None, shared: bool
 ) -> Moments:
     """Give empty components their current means, or, at a start, the moments of all rows."""
     weight, mean, scatter = moments.weight.copy(), moments.mean.copy(), moments.scatter
     if parameters is not None:
         mean[empty] = parameters.means[empty]
+        if shared:  # nothing of them may enter what is shared
+            weight[empty] = 0.0
+            return Moments(weight, mean, scatter, moments.form)
         if moments.form != "pooled":
             scatter, weight = scatter.copy(), np.where(empty, 1.0, weight)
             scatter[empty] = 0.0

@@ -74,7 +74,10 @@ class WithNoise(Distribution):
         self.volume = volume
 
     # the data are those of the family
-    continuous = True
+
+    @property
+    def continuous(self) -> bool:
+        return self.family.continuous
 
     @property
     def default_prior(self) -> Any:
@@ -104,8 +107,14 @@ class WithNoise(Distribution):
     ) -> tuple[Any, dict[str, Any]]:
         return self.family.encode(X, learned, column)
 
-    def bind(self, X: Any, sample_weight: np.ndarray | None, learned: Mapping[str, Any]) -> Self:
-        bound = WithNoise(self.family.bind(X, sample_weight, learned), self.volume)
+    def decode(self, X: np.ndarray, learned: Mapping[str, Any]) -> np.ndarray:
+        return self.family.decode(X, learned)
+
+    def resolve(self, learned: Mapping[str, Any]) -> Self:
+        return WithNoise(self.family.resolve(learned), self.volume)
+
+    def bind(self, X: Any, sample_weight: np.ndarray | None) -> Self:
+        bound = WithNoise(self.family.bind(X, sample_weight), self.volume)
         bound._box = box(X, self.volume, sample_weight)
         return bound
 

@@ -19,6 +19,8 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import pairwise_distances_argmin
 
+from .shared import draw_once
+
 __all__ = ["METHODS", "Start", "draw_start", "given_start", "total_scatter"]
 
 METHODS = ("kmeans", "k-means++", "random", "random_from_data")
@@ -124,6 +126,19 @@ def draw_start(
     if method == "random_from_data":
         seeds = _choose_rows(X.shape[0], n_components, random_state, sample_weight)
         return _nearest_seed(X, seeds) if partition else SeedStart(seeds)
+    return draw_once(
+        _draw_clusters, random_state, method, X, n_components, sample_weight, partition
+    )
+
+
+def _draw_clusters(
+    random_state: np.random.RandomState,
+    method: str,
+    X: Any,
+    n_components: int,
+    sample_weight: np.ndarray | None,
+    partition: bool,
+) -> Start:
     rows, whole = None, X
     if sample_weight is not None and not np.all(sample_weight > 0):
         rows = np.flatnonzero(sample_weight > 0)

@@ -2,14 +2,22 @@
 
 from ._bernoulli import BernoulliMixture
 from ._categorical import CategoricalMixture
+from ._gamma import GammaMixture
 from ._gaussian import GaussianMixture
+from ._mixed import MixedMixture
+from ._mixture import Mixture
 from ._multinomial import MultinomialMixture
 from ._poisson import PoissonMixture
+from ._student_t import StudentTMixture
 
 __all__ = [
     "BernoulliMixture",
     "CategoricalMixture",
+    "GammaMixture",
     "GaussianMixture",
+    "MixedMixture",
+    "Mixture",
     "MultinomialMixture",
     "PoissonMixture",
+    "StudentTMixture",
 ]

@@ -91,12 +91,16 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         noise = getattr(self, "noise", False)
         return WithNoise(self._distribution(), noise) if noise else self._distribution()
 
+    def _resolved(self) -> Distribution:
+        """The same, with what was learned of the data."""
+        return self._with_noise().resolve(Fitted(self))
+
     def publish(self, parameters: MixtureParameters) -> dict[str, Any]:
         """The fitted attributes, by name."""
         weights, noise = parameters.weights, {}
         if getattr(self, "noise", False):
             weights, noise = weights[:-1], {"noise_weight_": float(weights[-1])}
-        components = self._with_noise().publish(parameters.components)
+        components = self._resolved().publish(parameters.components)
         return {
             "weights_": weights,
             **noise,
@@ -108,7 +112,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         weights = np.ascontiguousarray(self.weights_, dtype=np.float64)
         if getattr(self, "noise", False):
             weights = np.append(weights, self.noise_weight_)
-        distribution = self._with_noise()
+        distribution = self._resolved()
         components = distribution.recall(Fitted(self))
         K = distribution.shape(components)[0]
         if weights.shape != (K,):
@@ -147,14 +151,19 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         fitted = mixture._given_parameters()
         for name, value in mixture.publish(fitted).items():
             setattr(mixture, name, value)
-        mixture.n_features_in_ = mixture._with_noise().shape(fitted.components)[1]
+        mixture.n_features_in_ = mixture._resolved().shape(fitted.components)[1]
         mixture.n_parameters_ = mixture._n_parameters()
         return mixture
 
     # ---------------------------------------------------------------- model
 
     def _fit_model(self, X: Any, sample_weight: np.ndarray | None) -> MixtureModel:
-        distribution = self._with_noise().bind(X, sample_weight, Fitted(self))
+        distribution = self._resolved().bind(X, sample_weight)
+        if getattr(self, "noise", False) and not distribution.continuous:
+            raise ValueError(
+                f"noise needs a continuous family; {type(self._distribution()).__name__} is discrete."
+                " Set noise=False."
+            )
         prior = getattr(self, "prior", None)
         if prior == "default":
             if distribution.default_prior is None:
@@ -171,10 +180,10 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         return model
 
     def _fitted_model(self) -> MixtureModel:
-        return MixtureModel(Labels(), self._with_noise())
+        return MixtureModel(Labels(), self._resolved())
 
     def row_cost(self, n_features: float) -> float:
-        return self._with_noise().row_cost(self.n_components, n_features)
+        return self._resolved().row_cost(self.n_components, n_features)
 
     def e_step(
         self, parameters: MixtureParameters, X: Any, sample_weight: np.ndarray | None = None
@@ -250,7 +259,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
             if getattr(self, "noise", False):
                 weights, n_weights = np.append(weights, given.pop("noise_weight")), n_weights + 1
             weights = check_mixing_weights(weights, n_weights)
-            components = self._with_noise().recall(given)
+            components = self._resolved().recall(given)
         except KeyError as error:
             raise ValueError(
                 f"init_params: the parameter {error} is missing; give all of them by name, or labels."
@@ -346,7 +355,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         noise = getattr(self, "noise", False)
         weights = parameters.weights[:-1] if noise else parameters.weights
         empty = np.flatnonzero(weights == 0)
-        found = self._with_noise().degeneracies(parameters.components, parameters.weights)
+        found = self._resolved().degeneracies(parameters.components, parameters.weights)
         if not len(empty):
             return found
         return [

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._data import check_mixing_weights, check_shape, read_array
 from ..distributions import Gaussian, GaussianParameters
@@ -128,6 +129,7 @@ class GaussianMixture(BaseMixture):
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
+        "n_factors": [Interval(Integral, 1, None, closed="left")],
     }
 
     def __init__(
@@ -264,7 +266,7 @@ class GaussianMixture(BaseMixture):
 
     @property
     def _covariance(self) -> Covariance:
-        return COVARIANCES[self.covariance_type]
+        return self._distribution().covariance
 
     # ---------------------------------------------------------------- start
 

@@ -7,16 +7,16 @@ One class a model, behind one contract. Shapes are scikit-learn's: ``full``
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.linalg import lapack
+from scipy.special import gammaln, multigammaln
 
-from .._kernels import gaussian as kernel
-from .._kernels import gaussian_twin as twin
-from ..em.statistics import Moments
+from ..._kernels import gaussian as kernel
+from ...em.statistics import Moments
 
-__all__ = ["COVARIANCES", "Covariance", "Diag", "Full", "Spherical", "Tied"]
+__all__ = ["Covariance", "Matrices", "Variances"]
 
 _EPS = float(np.finfo(np.float64).eps)
 # up to this many features the kernel's loops beat LAPACK's set-up
@@ -33,12 +33,22 @@ class Covariance(ABC):
         The scatter that its M-step needs.
     code, form_code : int
         The kernel's names for the density and the form.
+    shared : bool
+        True where components have a part of their covariances in common.
+    prior_form : {"matrix", "variances", "variance"}
+        What the scale of the conjugate prior is: a matrix, a variance for each feature, or one.
     """
 
     name: ClassVar[str]
     form: ClassVar[str]
     code: ClassVar[int]
     form_code: ClassVar[int]
+    shared: ClassVar[bool] = False
+    prior_form: ClassVar[str] = "matrix"
+
+    def configure(self, n_factors: int) -> Self:
+        """The model with its hyper-parameters."""
+        return self
 
     @abstractmethod
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
@@ -49,8 +59,60 @@ class Covariance(ABC):
         """Number of free parameters."""
 
     @abstractmethod
-    def m_step(self, moments: Moments, floor: float) -> np.ndarray:
-        """Maximum-likelihood covariances, ``floor`` added to each variance; nan where a weight is 0."""
+    def m_step(
+        self, moments: Moments, floor: float, current: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Maximum-likelihood covariances of scatters to which ``floor`` times the weight was added.
+
+        Parameters
+        ----------
+        moments : Moments
+            A weight may be 0 where the model is ``shared`` and there are current covariances:
+            what that component has of its own stays.
+        floor : float
+        current : ndarray, default=None
+            The current covariances: where an iterative M-step begins. It takes few steps from
+            there, none of them down; without, it goes on until it rests.
+
+        Returns
+        -------
+        ndarray
+            Not positive definite for a component that has no maximum.
+        """
+
+    def estimate(
+        self, moments: Moments, floor: float, current: Any = None
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The M-step, and what the model publishes besides; ``current`` are parameters."""
+        return self.m_step(moments, floor, None if current is None else current.covariances), {}
+
+    @abstractmethod
+    def prior_counts(
+        self, dof: float, shrinks: bool, n_components: int, n_features: int
+    ) -> tuple[float, float]:
+        """What the conjugate prior adds to a component.
+
+        The log-prior is that of the means, normalised apart from the determinant, and the sum over
+        components of ``-count/2 log det(covariance) - share/2 trace(scale @ precision)``, plus a
+        constant.
+
+        Parameters
+        ----------
+        dof : float
+        shrinks : bool
+            Whether there is a prior of the means, whose determinant counts as well.
+        n_components, n_features : int
+
+        Returns
+        -------
+        count, share : float
+        """
+
+    def prior_constant(
+        self, dof: float, scale: np.ndarray, n_components: int, n_features: int
+    ) -> float:
+        """Log-normaliser of the prior of the covariances; 0 where it is no proper density."""
+        return 0.0
 
     @abstractmethod
     def factor(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -87,6 +149,16 @@ class Covariance(ABC):
         axes = tuple(range(1, factors.ndim))
         return np.square(factors).sum(axis=axes)
 
+    @abstractmethod
+    def weighted_trace(
+        self, factors: np.ndarray, scale: np.ndarray, n_components: int, n_features: int
+    ) -> np.ndarray:
+        """Trace (K,) of the products of the scale of a prior with the precisions."""
+
+    @abstractmethod
+    def distances(self, deviations: np.ndarray, factors: np.ndarray) -> np.ndarray:
+        """Squared Mahalanobis distances (K,), one for each component."""
+
     def rounding(self, covariances: np.ndarray, trace_precision: np.ndarray) -> float:
         """How many times its own rounding a whitened feature carries into a distance."""
         return 1.0
@@ -100,7 +172,7 @@ class Covariance(ABC):
         return covariances.min(axis=1)
 
 
-class _Matrices(Covariance):
+class Matrices(Covariance):
     """Models with matrices; what is one for all components is a stack of one."""
 
     def factor(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -125,6 +197,16 @@ class _Matrices(Covariance):
             # twice the variance is the ridge that the largest rounding error needs
             stack[k][np.diag_indices(d)] += 4 * d * d * _EPS * max(np.diag(stack[k]).max(), 0.0)
         return stack.reshape(covariances.shape)
+
+    def weighted_trace(
+        self, factors: np.ndarray, scale: np.ndarray, n_components: int, n_features: int
+    ) -> np.ndarray:
+        traces = np.einsum("...ij,ij->...", self.precisions(factors), scale)
+        return np.broadcast_to(traces, (n_components,))
+
+    def distances(self, deviations: np.ndarray, factors: np.ndarray) -> np.ndarray:
+        whitened = (deviations[:, None, :] @ factors)[:, 0, :]
+        return np.square(whitened).sum(axis=1)
 
     def rounding(self, covariances: np.ndarray, trace_precision: np.ndarray) -> float:
         variances = np.diagonal(covariances, axis1=-2, axis2=-1).max(axis=-1)
@@ -154,65 +236,7 @@ class _Matrices(Covariance):
         return np.ascontiguousarray(np.swapaxes(r * signs[..., None], -1, -2)[..., ::-1, ::-1])
 
 
-class Full(_Matrices):
-    """A covariance matrix of its own for each component."""
-
-    name, form, code, form_code = "full", "full", twin.FULL, twin.FULL
-
-    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        return n_components, n_features, n_features
-
-    def n_free(self, n_components: int, n_features: int) -> int:
-        return n_components * n_features * (n_features + 1) // 2
-
-    def m_step(self, moments: Moments, floor: float) -> np.ndarray:
-        covariances = moments.scatter / moments.weight[:, None, None]
-        d = covariances.shape[1]
-        covariances.reshape(len(covariances), -1)[:, :: d + 1] += floor
-        return covariances
-
-    def log_det(self, factors: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        return np.log(factors.reshape(n_components, -1)[:, :: n_features + 1]).sum(axis=1)
-
-    def dense(self, values: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        return values
-
-    def lowest_variance(self, covariances: np.ndarray, n_components: int) -> np.ndarray:
-        return np.linalg.eigvalsh(covariances)[:, 0]
-
-
-class Tied(_Matrices):
-    """One covariance matrix for all components."""
-
-    name, form, code, form_code = "tied", "pooled", twin.TIED, twin.TIED
-
-    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        return n_features, n_features
-
-    def n_free(self, n_components: int, n_features: int) -> int:
-        return n_features * (n_features + 1) // 2
-
-    def m_step(self, moments: Moments, floor: float) -> np.ndarray:
-        covariance = moments.scatter / moments.weight.sum()
-        covariance.reshape(-1)[:: len(covariance) + 1] += floor
-        return covariance
-
-    def log_det(self, factors: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        return np.full(n_components, np.log(np.diagonal(factors)).sum())
-
-    def dense(self, values: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        return np.broadcast_to(values, (n_components, n_features, n_features))
-
-    def trace_precision(
-        self, factors: np.ndarray, n_components: int, n_features: int
-    ) -> np.ndarray:
-        return np.full(n_components, np.square(factors).sum())
-
-    def lowest_variance(self, covariances: np.ndarray, n_components: int) -> np.ndarray:
-        return np.full(n_components, np.linalg.eigvalsh(covariances)[0])
-
-
-class _Variances(Covariance):
+class Variances(Covariance):
     """Models whose matrices are diagonal."""
 
     def factor(self, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -225,6 +249,16 @@ class _Variances(Covariance):
     def lift(self, covariances: np.ndarray, indices: np.ndarray) -> np.ndarray:
         return covariances  # a positive floor makes any variance positive
 
+    def weighted_trace(
+        self, factors: np.ndarray, scale: np.ndarray, n_components: int, n_features: int
+    ) -> np.ndarray:
+        variances = factors.reshape(n_components, -1) ** 2
+        products = np.broadcast_to(variances * scale, (n_components, n_features))
+        return products.sum(axis=1)
+
+    def distances(self, deviations: np.ndarray, factors: np.ndarray) -> np.ndarray:
+        return np.square(deviations * factors.reshape(len(deviations), -1)).sum(axis=1)
+
     def precisions(self, factors: np.ndarray) -> np.ndarray:
         return factors**2
 
@@ -234,56 +268,6 @@ class _Variances(Covariance):
     def check_precisions(self, precisions: np.ndarray) -> None:
         if np.any(precisions <= 0.0):
             raise ValueError(f"'{self.name} precision' should be positive")
-
-
-class Diag(_Variances):
-    """A variance for each component and feature."""
-
-    name, form, code, form_code = "diag", "diag", twin.DIAG, twin.DIAG
-
-    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        return n_components, n_features
-
-    def n_free(self, n_components: int, n_features: int) -> int:
-        return n_components * n_features
-
-    def m_step(self, moments: Moments, floor: float) -> np.ndarray:
-        return moments.scatter / moments.weight[:, None] + floor
-
-    def log_det(self, factors: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        return np.log(factors).sum(axis=1)
-
-    def dense(self, values: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        return values[:, :, None] * np.eye(n_features)
-
-
-class Spherical(_Variances):
-    """One variance for each component, the same in all directions."""
-
-    name, form, code, form_code = "spherical", "diag", twin.SPHERICAL, twin.DIAG
-
-    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        return (n_components,)
-
-    def n_free(self, n_components: int, n_features: int) -> int:
-        return n_components
-
-    def m_step(self, moments: Moments, floor: float) -> np.ndarray:
-        return moments.scatter.sum(axis=1) / (moments.scatter.shape[1] * moments.weight) + floor
-
-    def log_det(self, factors: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        return n_features * np.log(factors)
-
-    def dense(self, values: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        return values[:, None, None] * np.eye(n_features)
-
-    def trace_precision(
-        self, factors: np.ndarray, n_components: int, n_features: int
-    ) -> np.ndarray:
-        return n_features * np.square(factors)
-
-    def lowest_variance(self, covariances: np.ndarray, n_components: int) -> np.ndarray:
-        return covariances
 
 
 _NONE = np.empty(0, dtype=int)
@@ -298,6 +282,15 @@ def _precision_cholesky(covariance: np.ndarray) -> np.ndarray | None:
     return lapack.dtrtri(lower, lower=1)[0].T
 
 
-COVARIANCES: dict[str, Covariance] = {
-    model.name: model for model in (Full(), Tied(), Diag(), Spherical())
-}
+def inverse_wishart_constant(dof: float, scale: np.ndarray, n_features: int) -> float:
+    """Log-normaliser of an inverse Wishart density."""
+    return float(
+        0.5 * dof * (np.linalg.slogdet(scale)[1] - n_features * np.log(2.0))
+        - multigammaln(0.5 * dof, n_features)
+    )
+
+
+def inverse_gamma_constant(dof: float, scale: np.ndarray, n_variances: int) -> float:
+    """Log-normaliser of the density of independent scaled inverse chi-squared variances."""
+    scale = np.broadcast_to(scale, (n_variances,))
+    return float(np.sum(0.5 * dof * np.log(0.5 * scale)) - n_variances * gammaln(0.5 * dof))

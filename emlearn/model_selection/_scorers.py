@@ -7,7 +7,23 @@ from typing import Any, Self
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import UNCHANGED, MetadataRequest
 
-__all__ = ["aic_scorer", "bic_scorer", "icl_scorer"]
+__all__ = ["aic_scorer", "at_mixture", "bic_scorer", "final_step", "icl_scorer"]
+
+
+def final_step(estimator: Any) -> Any:
+    """The last step of a pipeline, or the estimator itself."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator[-1]
+    return estimator
+
+
+def at_mixture(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """The last step of a fitted pipeline, and X as it arrives there."""
+    while isinstance(estimator, Pipeline):
+        if len(estimator) > 1:
+            X = estimator[:-1].transform(X)
+        estimator = estimator[-1]
+    return estimator, X
 
 
 class _CriterionScorer:
@@ -59,15 +75,14 @@ class _CriterionScorer:
         float
             Minus the criterion.
         """
-        model = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        model = final_step(estimator)
         method = getattr(model, self.criterion, None)
         if method is None:
             raise TypeError(
                 f"{self!r} needs an estimator with a method {self.criterion}(X), or a Pipeline that"
                 f" ends in one; {type(model).__name__} has none."
             )
-        if isinstance(estimator, Pipeline) and len(estimator) > 1:
-            X = estimator[:-1].transform(X)
+        X = at_mixture(estimator, X)[1]
         return -method(X) if sample_weight is None else -method(X, sample_weight=sample_weight)
 
 

@@ -1,0 +1,193 @@
+"""The gamma family, and the exponential: independent positive numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import gammaln
+from sklearn.utils import InputTags
+
+from ..em.statistics import Sums
+from ..exceptions import SingularError
+from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty, refuse
+from ._special import solve_gamma_shape
+
+__all__ = ["Gamma", "GammaParameters"]
+
+# log(mean) - mean(log) below this is rounding of sums
+_FLAT = 1e-13
+
+# ------------------------------------------------------------ parameters
+
+
+@dataclass(frozen=True)
+class GammaParameters:
+    """Parameters of K products of gamma distributions.
+
+    Attributes
+    ----------
+    shapes : ndarray of shape (K, d)
+    scales : ndarray of shape (K, d)
+        In the units of the data; the means are ``shapes * scales``.
+    """
+
+    shapes: np.ndarray
+    scales: np.ndarray
+
+
+class Gamma(LinearFamily):
+    """Positive numbers with a long right tail, independent given the component.
+
+    Parameters
+    ----------
+    fixed_shape : float or None, default=None
+        None estimates the shapes; a number holds them: 1 is the exponential distribution.
+    floor : float, default=0.0
+        Values below are raised to it, in the units of the data: a limit of detection. With 0, a
+        value that is not positive is an error (for ``fixed_shape``, one that is negative).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emlearn.distributions import Gamma
+    >>> exponential = Gamma(fixed_shape=1.0)
+    >>> rows = exponential.features(np.array([[1.0], [3.0]]))
+    >>> exponential.m_step(exponential.statistics(None, rows, np.ones((2, 1))), None).scales
+    array([[2.]])
+    """
+
+    parameters_class = GammaParameters
+    continuous = True
+    start_softness = 0.0
+    signed = ("sum",)
+
+    def __init__(self, fixed_shape: float | None = None, floor: float = 0.0) -> None:
+        self.fixed_shape = fixed_shape
+        self.floor = floor
+
+    def input_tags(self, tags: InputTags) -> InputTags:
+        tags = super().input_tags(tags)
+        tags.positive_only = True
+        return tags
+
+    def encode(
+        self, X: Any, learned: Mapping[str, Any] | None, column: Callable[[int], str]
+    ) -> tuple[Any, dict[str, Any]]:
+        refuse(
+            X,
+            X < 0,
+            column,
+            "Negative values in data: the gamma family has positive numbers only, found",
+            "Drop these rows, or use another family.",
+        )
+        if self.floor > 0:
+            return np.maximum(X, X.dtype.type(self.floor)), {}
+        if self.fixed_shape is None:
+            refuse(
+                X,
+                X == 0,
+                column,
+                "The gamma family has positive numbers only, found",
+                "Set floor to the smallest value that could have been measured, or fixed_shape=1"
+                " for exponential distributions, which have 0.",
+            )
+        return X, {}
+
+    def features(self, X: np.ndarray) -> Rows:
+        with np.errstate(divide="ignore"):
+            logs = np.log(X, dtype=np.float64)
+        # the logarithm of 0 decides nothing where the shape is held
+        logs = np.where(X > 0, logs, 0.0) if self.fixed_shape is not None else logs
+        return Rows(np.hstack([X, logs]))
+
+    def embed(self, X: np.ndarray) -> np.ndarray:
+        return X if self.fixed_shape is not None else np.log(X)
+
+    # ------------------------------------------------------------ density
+
+    def natural(self, parameters: GammaParameters) -> tuple[np.ndarray, np.ndarray]:
+        shapes, scales = parameters.shapes, parameters.scales
+        offsets = -(shapes * np.log(scales) + gammaln(shapes)).sum(axis=1)
+        return np.hstack([-1.0 / scales, shapes - 1.0]), offsets
+
+    # ------------------------------------------------------------- M-step
+
+    def m_step(
+        self,
+        statistics: Sums,
+        parameters: GammaParameters | None,
+        prior: ConjugatePrior | None = None,
+    ) -> GammaParameters:
+        """Shapes and scales.
+
+        Raises
+        ------
+        SingularError
+            If a column is constant within a component, so that no shape is large enough.
+        """
+        sums = self.with_prior(statistics, prior)
+        means = keep_empty(sums["sum"], sums["weight"][:, None], None)
+        mean, log_mean = np.hsplit(means, 2)
+        if np.any(mean <= 0):
+            raise SingularError(
+                "All values of a column are 0 within a component; drop the column, or set floor."
+            )
+        if self.fixed_shape is not None:
+            shapes = np.full_like(mean, self.fixed_shape)
+        else:
+            gap = np.log(mean) - log_mean
+            flat = gap <= _FLAT * (1.0 + np.abs(log_mean))
+            if flat.any():
+                k, j = np.argwhere(flat)[0]
+                raise SingularError(
+                    f"Column {j} has one value only within component {k}, so that the shape of its gamma"
+                    " distribution is infinite. Try fewer components, a prior, or drop the column."
+                )
+            shapes = solve_gamma_shape(gap)
+        new = GammaParameters(shapes, mean / shapes)
+        empty = sums["weight"] <= 0
+        if parameters is not None and empty.any():
+            keep = empty[:, None]
+            new = GammaParameters(
+                np.where(keep, parameters.shapes, new.shapes),
+                np.where(keep, parameters.scales, new.scales),
+            )
+        return new
+
+    def read_prior_mean(self, mean: np.ndarray, n_features: int) -> np.ndarray:
+        if mean.shape != (2 * n_features,):
+            raise ValueError(
+                "prior: mean must hold the means of the columns, then those of their logarithms:"
+                f" {2 * n_features} numbers, got an array of shape {mean.shape}."
+            )
+        return mean
+
+    def log_prior(self, parameters: GammaParameters, prior: ConjugatePrior) -> float:
+        """Up to a constant: its normaliser has no closed form."""
+        natural, offsets = self.natural(parameters)
+        if self.fixed_shape is not None:
+            natural = natural[:, : natural.shape[1] // 2]
+            return float(prior.count * np.sum(natural @ prior.mean[: natural.shape[1]] + offsets))
+        return float(prior.count * np.sum(natural @ prior.mean + offsets))
+
+    # ----------------------------------------------------------- sampling
+
+    def sample(
+        self, parameters: GammaParameters, counts: np.ndarray, rng: np.random.RandomState
+    ) -> np.ndarray:
+        shapes, scales = (
+            np.repeat(a, counts, axis=0) for a in (parameters.shapes, parameters.scales)
+        )
+        # no draw is so small that its logarithm is lost
+        return np.maximum(rng.gamma(shapes, scales), np.finfo(np.float64).tiny)
+
+    # --------------------------------------------------------- parameters
+
+    def shape(self, parameters: GammaParameters) -> tuple[int, int]:
+        return parameters.shapes.shape
+
+    def n_free(self, parameters: GammaParameters) -> int:
+        return parameters.scales.size * (1 if self.fixed_shape is not None else 2)

@@ -1,0 +1,402 @@
+"""A product of families: blocks of columns that are independent given the component."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import InputTags, _safe_indexing, check_array
+from sklearn.utils._indexing import _get_column_indices
+
+from ..em.statistics import Joint
+from ._base import Distribution, Prior
+from .bernoulli import Bernoulli
+from .categorical import Categorical
+from .gaussian import Gaussian
+from .poisson import Poisson
+
+__all__ = ["Product", "ProductParameters", "ProductPrior"]
+
+# families by the names that blocks may call them
+FAMILIES: dict[str, Callable[[], Distribution]] = {
+    "gaussian": lambda: Gaussian("diag", reg_covar=1e-6),
+    "bernoulli": Bernoulli,
+    "categorical": Categorical,
+    "poisson": Poisson,
+}
+
+# ------------------------------------------------------------ parameters
+
+
+@dataclass(frozen=True)
+class ProductParameters:
+    """Parameters of each block.
+
+    Attributes
+    ----------
+    parts : dict of str to object
+        The blocks' parameters by their names.
+    """
+
+    parts: dict[str, Any]
+
+
+class ProductPrior(Prior):
+    """The blocks' own priors.
+
+    Parameters
+    ----------
+    priors : dict of str to Prior, default=None
+        By the names of the blocks; a block that is not there has none. None gives each block the
+        default of its family.
+    """
+
+    def __init__(self, priors: Mapping[str, Prior] | None = None) -> None:
+        self.priors = priors
+
+    def bind(
+        self, X: Any, sample_weight: np.ndarray | None, n_components: int, distribution: Any
+    ) -> Self:
+        priors = self.priors
+        if priors is None:
+            priors = {
+                name: family.default_prior()
+                for name, family in distribution.families.items()
+                if family.default_prior is not None
+            }
+        unknown = set(priors) - set(distribution.families)
+        if unknown:
+            raise ValueError(
+                f"prior: there is no block {sorted(unknown)}; the blocks are {list(distribution.families)}."
+            )
+        bound = {
+            name: prior.bind(
+                distribution.block(X, name),
+                sample_weight,
+                n_components,
+                distribution.families[name],
+            )
+            for name, prior in priors.items()
+        }
+        return type(self)(bound)
+
+
+class Product(Distribution):
+    """Blocks of columns, each of a family of its own, independent given the component.
+
+    Parameters
+    ----------
+    blocks : "auto" or list of tuple, default="auto"
+        ``(name, distribution, columns)`` each, as in scikit-learn's ColumnTransformer: columns are
+        names, positions, a slice, a boolean mask, or a callable of the data; the distribution is one,
+        or "gaussian", "bernoulli", "categorical" or "poisson". Columns in no block are left out.
+        "auto" goes by the types of a data frame: categories, strings and objects are categorical,
+        booleans Bernoulli, whole numbers of at least 0 Poisson, other numbers Gaussian with a
+        variance each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emlearn.distributions import Product
+    >>> product = Product([("size", "gaussian", [0]), ("kind", "categorical", [1])])
+    >>> X, learned = product.encode(np.array([[1.5, 0], [2.5, 1]]), None, str)
+    >>> learned["kind_categories"]
+    [array([0., 1.])]
+    """
+
+    parameters_class = ProductParameters
+    takes_frames = True
+    default_prior = ProductPrior
+
+    def __init__(self, blocks: Any = "auto") -> None:
+        self.blocks = blocks
+
+    def input_tags(self, tags: InputTags) -> InputTags:
+        tags.categorical = True
+        tags.string = True
+        tags.allow_nan = False
+        return tags
+
+    # --------------------------------------------------------------- data
+
+    def encode(
+        self, X: Any, learned: Mapping[str, Any] | None, column: Callable[[int], str]
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """The blocks' columns side by side, as numbers; learned are ``blocks`` and what each block learns."""
+        blocks = self._find_blocks(X, column) if learned is None else learned["blocks"]
+        parts, found = [], {}
+        for name, family, columns in blocks:
+            family = _family(family)
+            part = _safe_indexing(X, columns, axis=1)
+            try:
+                part = check_array(part, **{"dtype": np.float64, **family.check_arguments})
+                part, more = family.encode(
+                    part,
+                    None if learned is None else _Part(learned, name),
+                    lambda j, columns=columns: column(columns[j]),
+                )
+            except (TypeError, ValueError) as error:
+                listed = ", ".join(column(j) for j in columns[:5])
+                raise type(error)(f"Block {name!r} ({listed}): {error}") from error
+            parts.append(part.toarray() if sparse.issparse(part) else part)
+            found |= {f"{name}_{key}": value for key, value in more.items()}
+        X = np.hstack([np.asarray(part, dtype=np.float64) for part in parts])
+        return X, {"blocks": blocks, **found}
+
+    def _find_blocks(
+        self, X: Any, column: Callable[[int], str]
+    ) -> list[tuple[str, Any, list[int]]]:
+        if isinstance(self.blocks, str):
+            if self.blocks != "auto":
+                raise ValueError(f"blocks must be 'auto' or a list, got {self.blocks!r}.")
+            kinds: dict[str, list[int]] = {}
+            for j in range(X.shape[1]):
+                kinds.setdefault(_kind(X, j), []).append(j)
+            return [(name, name, columns) for name, columns in kinds.items()]
+        blocks, taken = [], {}
+        for entry in self.blocks:
+            try:
+                name, family, columns = entry
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"Each of blocks must be (name, distribution, columns), got {entry!r}."
+                ) from error
+            if not isinstance(family, Distribution) and family not in FAMILIES:
+                raise ValueError(
+                    f"Block {name!r}: the distribution must be one, or of {sorted(FAMILIES)}, got {family!r}."
+                )
+            if not str(name).isidentifier() or name in (b[0] for b in blocks):
+                raise ValueError(
+                    f"blocks: names must be distinct and fit for attributes, got {name!r}."
+                )
+            columns = columns(X) if callable(columns) else columns
+            columns = [int(j) for j in _get_column_indices(X, columns)]
+            twice = [j for j in columns if j in taken]
+            if twice:
+                raise ValueError(
+                    f"{column(twice[0])} is in block {name!r} and in block {taken[twice[0]]!r}."
+                )
+            taken |= dict.fromkeys(columns, name)
+            if columns:
+                blocks.append((name, family, columns))
+        if not blocks:
+            raise ValueError("blocks: no column is in any block.")
+        return blocks
+
+    def resolve(self, learned: Mapping[str, Any]) -> Self:
+        resolved = type(self)(self.blocks)
+        resolved.families, resolved._slices, start = {}, {}, 0
+        for name, family, columns in learned["blocks"]:
+            resolved.families[name] = _family(family).resolve(_Part(learned, name))
+            resolved._slices[name] = slice(start, start + len(columns))
+            start += len(columns)
+        return resolved
+
+    def bind(self, X: Any, sample_weight: np.ndarray | None) -> Self:
+        bound = type(self)(self.blocks)
+        bound._slices = self._slices
+        bound.families = {
+            name: family.bind(self.block(X, name), sample_weight)
+            for name, family in self.families.items()
+        }
+        return bound
+
+    def block(self, X: np.ndarray, name: str) -> np.ndarray:
+        """The encoded columns of a block."""
+        return X[:, self._slices[name]]
+
+    def features(self, X: np.ndarray) -> dict[str, Any]:
+        return {
+            name: family.features(self.block(X, name)) for name, family in self.families.items()
+        }
+
+    def row_cost(self, n_components: int, n_features: float) -> float:
+        families = getattr(self, "families", None)
+        if families is None:
+            return n_components * (40 + 8 * n_features)
+        return sum(
+            family.row_cost(n_components, self._slices[name].stop - self._slices[name].start)
+            for name, family in families.items()
+        )
+
+    @property
+    def start_softness(self) -> float:
+        """The largest of the families'."""
+        return max(family.start_softness for family in self.families.values())
+
+    def embed(self, X: np.ndarray) -> np.ndarray:
+        """All blocks, each column of numbers at unit variance, each of categories at distance 1."""
+        parts = []
+        for name, family in self.families.items():
+            part = family.embed(self.block(X, name))
+            if sparse.issparse(part):
+                parts.append(part.toarray() / np.sqrt(2.0))
+            else:
+                scale = part.std(axis=0)
+                parts.append((part - part.mean(axis=0)) / np.where(scale > 0, scale, 1.0))
+        return np.hstack(parts)
+
+    # ------------------------------------------------------------ density
+
+    def log_density(
+        self, parameters: ProductParameters, features: dict[str, Any]
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        total, memo = None, {}
+        for name, family in self.families.items():
+            part, memo[name] = family.log_density(parameters.parts[name], features[name])
+            total = part if total is None else total + part
+        return total, memo
+
+    # --------------------------------------------------------- statistics
+
+    def statistics(
+        self,
+        parameters: ProductParameters | None,
+        features: dict[str, Any],
+        weights: np.ndarray,
+        memo: dict[str, Any] | None = None,
+    ) -> Joint:
+        return Joint(
+            {
+                name: family.statistics(
+                    None if parameters is None else parameters.parts[name],
+                    features[name],
+                    weights,
+                    None if memo is None else memo[name],
+                )
+                for name, family in self.families.items()
+            }
+        )
+
+    # ------------------------------------------------------------- M-step
+
+    def m_step(
+        self,
+        statistics: Joint,
+        parameters: ProductParameters | None,
+        prior: ProductPrior | None = None,
+    ) -> ProductParameters:
+        priors = {} if prior is None else prior.priors
+        return ProductParameters(
+            {
+                name: family.m_step(
+                    statistics[name],
+                    None if parameters is None else parameters.parts[name],
+                    priors.get(name),
+                )
+                for name, family in self.families.items()
+            }
+        )
+
+    def log_prior(self, parameters: ProductParameters, prior: ProductPrior) -> float:
+        return sum(
+            self.families[name].log_prior(parameters.parts[name], part)
+            for name, part in prior.priors.items()
+        )
+
+    def ascent(self, old: ProductParameters, new: ProductParameters, statistics: Joint) -> float:
+        return sum(
+            family.ascent(old.parts[name], new.parts[name], statistics[name])
+            for name, family in self.families.items()
+        )
+
+    # ----------------------------------------------------------- sampling
+
+    def sample(
+        self, parameters: ProductParameters, counts: np.ndarray, rng: np.random.RandomState
+    ) -> np.ndarray:
+        return np.hstack(
+            [
+                family.sample(parameters.parts[name], counts, rng)
+                for name, family in self.families.items()
+            ]
+        )
+
+    def decode(self, X: np.ndarray, learned: Mapping[str, Any]) -> np.ndarray:
+        """The columns in their places; one that is in no block is NaN."""
+        parts = {
+            name: family.decode(self._as_codes(X, name, family), _Part(learned, name))
+            for name, family in self.families.items()
+        }
+        width = learned.get("n_features_in") or X.shape[1]
+        plain = all(np.issubdtype(part.dtype, np.number) for part in parts.values())
+        out = np.full((len(X), width), np.nan, dtype=np.float64 if plain else object)
+        for name, _, columns in learned["blocks"]:
+            out[:, columns] = parts[name]
+        return out
+
+    def _as_codes(self, X: np.ndarray, name: str, family: Distribution) -> np.ndarray:
+        block = self.block(X, name)
+        return block.astype(np.int64) if isinstance(family, Categorical) else block
+
+    # --------------------------------------------------------- parameters
+
+    def shape(self, parameters: ProductParameters) -> tuple[int, int]:
+        shapes = [family.shape(parameters.parts[name]) for name, family in self.families.items()]
+        return shapes[0][0], sum(d for _, d in shapes)
+
+    def n_free(self, parameters: ProductParameters) -> int:
+        return sum(family.n_free(parameters.parts[name]) for name, family in self.families.items())
+
+    def publish(self, parameters: ProductParameters) -> dict[str, Any]:
+        """The blocks' parameters, each with the name of its block in front."""
+        return {
+            f"{name}_{key}": value
+            for name, family in self.families.items()
+            for key, value in family.publish(parameters.parts[name]).items()
+        }
+
+    def recall(self, values: Mapping[str, Any]) -> ProductParameters:
+        return ProductParameters(
+            {name: family.recall(_Part(values, name)) for name, family in self.families.items()}
+        )
+
+    def degeneracies(self, parameters: ProductParameters, weights: np.ndarray) -> list[str]:
+        return [
+            f"Block {name!r}: {sentence}"
+            for name, family in self.families.items()
+            for sentence in family.degeneracies(parameters.parts[name], weights)
+        ]
+
+
+class _Part(Mapping):
+    """What belongs to one block, without its name in front."""
+
+    def __init__(self, values: Mapping[str, Any], name: str) -> None:
+        self._values, self._prefix = values, f"{name}_"
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[self._prefix + key]
+
+    def __iter__(self) -> Any:
+        n = len(self._prefix)
+        return (key[n:] for key in self._values if key.startswith(self._prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _family(family: Any) -> Distribution:
+    return FAMILIES[family]() if isinstance(family, str) else family
+
+
+def _kind(X: Any, j: int) -> str:
+    """The family that a column's type stands for."""
+    column = _safe_indexing(X, j, axis=1) if hasattr(X, "columns") else X[:, j]
+    name = str(getattr(column, "dtype", "object")).lower()
+    if name.startswith("bool"):
+        return "bernoulli"
+    if name.startswith(("int", "uint")):
+        return "poisson" if column.min() >= 0 else "gaussian"
+    if name.startswith(("float", "double")):
+        return "gaussian"
+    if name == "object" and not hasattr(X, "columns"):
+        try:
+            np.asarray(column, dtype=np.float64)
+            return "gaussian"
+        except (TypeError, ValueError):
+            return "categorical"
+    return "categorical"

@@ -1,0 +1,257 @@
+"""The multivariate Student-t family: Gaussians with heavy tails."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import digamma, gammaln
+
+from .._kernels import COMPILED
+from .._kernels import gaussian as kernel
+from ..em.statistics import Joint, Moments, Sums
+from ._base import Distribution, as_float
+from ._special import solve_gamma_shape
+from .gaussian import Gaussian, GaussianParameters
+from .normal_inverse_wishart import NormalInverseWishart, posterior_moments
+
+__all__ = ["StudentT", "StudentTParameters"]
+
+# where degrees of freedom begin that nobody gave
+_FIRST = 10.0
+
+# ------------------------------------------------------------ parameters
+
+
+@dataclass(frozen=True)
+class StudentTParameters:
+    """Parameters of K Student-t distributions.
+
+    Attributes
+    ----------
+    scaled : GaussianParameters
+        Locations, and scale matrices in the place of covariances: those times
+        ``df / (df - 2)`` are the covariances, where ``df > 2``.
+    degrees_of_freedom : ndarray of shape (K,)
+    """
+
+    scaled: GaussianParameters
+    degrees_of_freedom: np.ndarray
+
+
+class StudentT(Distribution):
+    """Multivariate Student-t distributions of K components.
+
+    Parameters
+    ----------
+    covariance_type : str, default="full"
+        Of the scale matrices, as in :class:`Gaussian`.
+    degrees_of_freedom : {"free", "tied"} or float, default="free"
+        Estimated for each component, one for all, or held. Small ones are heavy tails, 1 is the
+        Cauchy distribution.
+    degrees_of_freedom_bounds : tuple of float, default=(0.1, 200.0)
+        Within which they are estimated; from 200 on the distribution is as good as Gaussian.
+    reg_covar : float, default=0.0
+        Added to each squared scale in the M-step, in squared units of the data.
+    n_factors : int, default=1
+        Of the model "factor".
+
+    References
+    ----------
+    Peel, D. and McLachlan, G. J. (2000). Robust mixture modelling using the t
+    distribution. Statistics and Computing 10, 339-348.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emlearn.distributions import StudentT
+    >>> t = StudentT("diag", degrees_of_freedom=3.0)
+    >>> X = np.array([[0.0], [1.0], [2.0]])
+    >>> t.m_step(t.statistics(None, X, np.ones((3, 1))), None).scaled.means
+    array([[1.]])
+    """
+
+    parameters_class = StudentTParameters
+    continuous = True
+    default_prior = NormalInverseWishart
+    uses_blas = not COMPILED["gaussian"]
+
+    def __init__(
+        self,
+        covariance_type: str = "full",
+        degrees_of_freedom: str | float = "free",
+        degrees_of_freedom_bounds: tuple[float, float] = (0.1, 200.0),
+        reg_covar: float = 0.0,
+        n_factors: int = 1,
+    ) -> None:
+        self.covariance_type = covariance_type
+        self.degrees_of_freedom = degrees_of_freedom
+        self.degrees_of_freedom_bounds = degrees_of_freedom_bounds
+        self.reg_covar = reg_covar
+        self.n_factors = n_factors
+
+    @property
+    def gaussian(self) -> Gaussian:
+        """The Gaussian that remains once the scale of each row is known."""
+        return Gaussian(self.covariance_type, self.reg_covar, self.n_factors)
+
+    @property
+    def covariance(self) -> Any:
+        """The model of the scale matrices."""
+        return self.gaussian.covariance
+
+    def row_cost(self, n_components: int, n_features: float) -> float:
+        return 3 * self.gaussian.row_cost(n_components, n_features) + 60 * n_components
+
+    def embed(self, X: np.ndarray) -> np.ndarray:
+        """Columns about their medians, what lies far outside drawn in: outliers make no clusters of their own."""
+        low, middle, high = np.quantile(X, [0.25, 0.5, 0.75], axis=0)
+        spread = np.where(high > low, high - low, 1.0)
+        return np.clip((X - middle) / spread, -3.0, 3.0)
+
+    # ------------------------------------------------------------ density
+
+    def log_density(
+        self, parameters: StudentTParameters, features: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Log-densities, and the squared distances."""
+        scaled, df = parameters.scaled, parameters.degrees_of_freedom
+        K, d = scaled.means.shape
+        factors = scaled.precisions_cholesky
+        distances = np.empty((len(features), K))
+        kernel.scores(
+            features,
+            self.covariance.code,
+            np.zeros(K),
+            scaled.means,
+            factors.reshape(-1),
+            joint=distances,
+        )
+        distances *= -2.0
+        constants = (
+            self.covariance.log_det(factors, K, d)
+            + gammaln((df + d) / 2)
+            - gammaln(df / 2)
+            - 0.5 * d * np.log(df * math.pi)
+        )
+        return constants - (df + d) / 2 * np.log1p(distances / df), distances
+
+    # --------------------------------------------------------- statistics
+
+    def statistics(
+        self,
+        parameters: StudentTParameters | None,
+        features: np.ndarray,
+        weights: np.ndarray,
+        memo: np.ndarray | None = None,
+    ) -> Joint:
+        """Moments under weights times the expected precision u of each row, and sums of E log u - u."""
+        form = self.covariance.form
+        if parameters is None:
+            moments = Moments.from_data(features, weights, form)
+            return Joint(
+                {"moments": moments, "scales": _sums(weights.sum(axis=0), -moments.weight)}
+            )
+        df, d = parameters.degrees_of_freedom, features.shape[1]
+        scale = (df + d) / (df + memo)
+        log_scale = digamma((df + d) / 2) - np.log((df + memo) / 2)
+        logs = np.einsum("nk,nk->k", weights, log_scale - scale)
+        moments = Moments.from_data(features, weights * scale, form)
+        return Joint({"moments": moments, "scales": _sums(weights.sum(axis=0), logs)})
+
+    # ------------------------------------------------------------- M-step
+
+    def m_step(
+        self,
+        statistics: Joint,
+        parameters: StudentTParameters | None,
+        prior: NormalInverseWishart | None = None,
+    ) -> StudentTParameters:
+        """Locations, scale matrices, degrees of freedom.
+
+        Raises
+        ------
+        SingularError
+            If ``reg_covar`` is 0 and a scale matrix is singular.
+        """
+        moments, weight = statistics["moments"], statistics["scales"]["weight"]
+        gaussian = self.gaussian
+        if prior is None:
+            moments = Moments(weight, moments.mean, moments.scatter, moments.form)
+        else:  # the prior of a mean counts beside precisions, that of a covariance beside rows
+            seen = moments.weight
+            moments = posterior_moments(moments, prior, gaussian.covariance, 0.0)
+            moments = Moments(
+                moments.weight - seen + weight, moments.mean, moments.scatter, moments.form
+            )
+        scaled = gaussian.m_step(moments, None if parameters is None else parameters.scaled)
+        return StudentTParameters(
+            scaled, self._degrees_of_freedom(statistics["scales"], parameters)
+        )
+
+    def _degrees_of_freedom(self, sums: Sums, parameters: StudentTParameters | None) -> np.ndarray:
+        weight, logs = sums["weight"], sums["log_minus_scale"]
+        low, high = self.degrees_of_freedom_bounds
+        if not isinstance(self.degrees_of_freedom, str):
+            return np.full(len(weight), float(self.degrees_of_freedom))
+        if parameters is None:
+            return np.full(len(weight), min(max(_FIRST, low), high))
+        if self.degrees_of_freedom == "tied":
+            weight, logs = np.full_like(weight, weight.sum()), np.full_like(logs, logs.sum())
+        safe = np.where(weight > 0, weight, 1.0)
+        gap = np.maximum(-1.0 - logs / safe, 1e-12)
+        df = np.clip(2.0 * solve_gamma_shape(gap), low, high)
+        return np.where(weight > 0, df, parameters.degrees_of_freedom)
+
+    def log_prior(self, parameters: StudentTParameters, prior: NormalInverseWishart) -> float:
+        return self.gaussian.log_prior(parameters.scaled, prior)
+
+    def ascent(self, old: StudentTParameters, new: StudentTParameters, statistics: Joint) -> float:
+        moments = statistics["moments"]
+        counted = Moments(
+            statistics["scales"]["weight"], moments.mean, moments.scatter, moments.form
+        )
+        return self.gaussian.ascent(old.scaled, new.scaled, counted)
+
+    # ----------------------------------------------------------- sampling
+
+    def sample(
+        self, parameters: StudentTParameters, counts: np.ndarray, rng: np.random.RandomState
+    ) -> np.ndarray:
+        scaled = parameters.scaled
+        normal = self.gaussian.sample(scaled, counts, rng)
+        df = np.repeat(parameters.degrees_of_freedom, counts)
+        means = np.repeat(scaled.means, counts, axis=0)
+        return means + (normal - means) * np.sqrt(df / rng.chisquare(df))[:, None]
+
+    # --------------------------------------------------------- parameters
+
+    def shape(self, parameters: StudentTParameters) -> tuple[int, int]:
+        return parameters.scaled.means.shape
+
+    def n_free(self, parameters: StudentTParameters) -> int:
+        free = {"free": len(parameters.degrees_of_freedom), "tied": 1}
+        return self.gaussian.n_free(parameters.scaled) + free.get(self.degrees_of_freedom, 0)
+
+    def publish(self, parameters: StudentTParameters) -> dict[str, Any]:
+        values = self.gaussian.publish(parameters.scaled)
+        values["scales"] = values.pop("covariances")
+        return {**values, "degrees_of_freedom": parameters.degrees_of_freedom}
+
+    def recall(self, values: Mapping[str, Any]) -> StudentTParameters:
+        given = {name: values[name] for name in values if name != "scales"}
+        if values.get("scales") is not None:
+            given["covariances"] = values["scales"]
+        scaled = self.gaussian.recall(given)
+        df = np.broadcast_to(as_float(values["degrees_of_freedom"]), len(scaled.means))
+        return StudentTParameters(scaled, np.array(df))
+
+    def degeneracies(self, parameters: StudentTParameters, weights: np.ndarray) -> list[str]:
+        return self.gaussian.degeneracies(parameters.scaled, weights)
+
+
+def _sums(weight: np.ndarray, logs: np.ndarray) -> Sums:
+    return Sums({"weight": weight, "log_minus_scale": logs}, signed=("log_minus_scale",))

@@ -1,0 +1,130 @@
+"""Mixture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..distributions import Distribution, Gaussian
+from ._base import BaseMixture
+
+__all__ = ["Mixture"]
+
+
+class Mixture(BaseMixture):
+    """Mixture of any distribution, one of your own among them.
+
+    The distribution's hyper-parameters are parameters of the mixture, by scikit-learn's
+    double underscore, so that a grid search sets them.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+    distribution : Distribution, default=None
+        Of a component; None is a Gaussian with a full covariance.
+    noise : bool or float, default=False
+        A further component of constant density, for rows that belong nowhere. True takes the volume
+        of the smaller of two boxes around the data, a number is the volume.
+    prior : {"default"}, Prior or None, default=None
+        Of the components' parameters: the fit is a posterior mode.
+    weight_concentration_prior : float or None, default=None
+        Of a Dirichlet prior of the weights, at least 1.
+    tol : float, default=1e-3
+        Stop when an iteration changed the mean objective of a row by less.
+    max_iter : int, default=100
+    n_init : int, default=1
+        Number of starts; the best fit is kept.
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, array-like, dict or callable, default="kmeans"
+        How a start is drawn; or labels of shape (n_samples,), -1 for a row left
+        out; or responsibilities of shape (n_samples, n_components); or a callable
+        ``(X, n_components, random_state)`` that returns one of the two; or all
+        parameters by name, as :meth:`from_parameters` takes them.
+    random_state : int, RandomState instance or None, default=None
+    warm_start : bool, default=False
+        Continue from the last fit.
+    verbose : int, default=0
+    verbose_interval : int, default=10
+    n_jobs : int, default=None
+        Threads. None is what BLAS may use at the call, -1 all cores.
+    accelerate : {"squarem"} or None, default=None
+        Extrapolate between EM steps: fewer iterations where EM is slow.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_components,)
+    <parameter>_ : ndarray
+        The parameters of the distribution, by their names.
+    converged_ : bool
+    n_iter_ : int
+    lower_bound_ : float
+        Mean objective of a row: its log-likelihood, and the share of the priors.
+    lower_bounds_ : ndarray of shape (``n_iter_``,)
+    n_parameters_ : int
+        Free parameters.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (``n_features_in_``,)
+
+    See Also
+    --------
+    emlearn.mixture.GaussianMixture : The attributes that all mixtures have, in full.
+
+    References
+    ----------
+    McLachlan, G. and Peel, D. (2000). Finite Mixture Models. Wiley.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from emlearn.datasets import load_faithful
+    >>> from emlearn.distributions import Gaussian
+    >>> from emlearn.mixture import Mixture
+    >>> mixture = Mixture(2, distribution=Gaussian(reg_covar=1e-6), random_state=0)
+    >>> grid = {"distribution__covariance_type": ["full", "spherical"]}
+    >>> search = GridSearchCV(mixture, grid).fit(load_faithful().data)
+    >>> search.best_params_
+    {'distribution__covariance_type': 'full'}
+    """
+
+    _parameter_constraints: dict = {
+        **BaseMixture._parameter_constraints,
+        "distribution": [Distribution, None],
+    }
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        distribution: Any = None,
+        noise: bool | float = False,
+        prior: Any = None,
+        weight_concentration_prior: float | None = None,
+        tol: float = 1e-3,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: Any = "kmeans",
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        n_jobs: int | None = None,
+        accelerate: str | None = None,
+    ) -> None:
+        super().__init__(
+            n_components,
+            prior=prior,
+            weight_concentration_prior=weight_concentration_prior,
+            tol=tol,
+            max_iter=max_iter,
+            n_init=n_init,
+            init_params=init_params,
+            random_state=random_state,
+            warm_start=warm_start,
+            verbose=verbose,
+            verbose_interval=verbose_interval,
+            n_jobs=n_jobs,
+            accelerate=accelerate,
+        )
+        self.distribution = distribution
+        self.noise = noise
+
+    def _distribution(self) -> Distribution:
+        return Gaussian(reg_covar=1e-6) if self.distribution is None else self.distribution
