@@ -85,12 +85,12 @@ class Case:
     @cached_property
     def bound(self) -> Distribution:
         """The distribution as a fit has it."""
-        return clone(self.distribution).bind(self.data, None, self.learned)
+        return clone(self.distribution).resolve(self.learned).bind(self.data, None)
 
     @cached_property
     def fresh(self) -> Distribution:
         """The distribution as a fitted model has it: never bound."""
-        return clone(self.distribution)
+        return clone(self.distribution).resolve(self.learned)
 
     @cached_property
     def features(self) -> Any:
@@ -123,7 +123,9 @@ class Case:
         return self.settle(self.features, self.weights, first, None, 3)
 
     def statistics(self, features: Any, weights: np.ndarray, parameters: Any) -> Statistics:
-        """Statistics after the density, whose memo they are given."""
+        """Statistics at a start, or after the density, whose memo they are given."""
+        if parameters is None:
+            return self.bound.statistics(None, features, weights)
         _, memo = self.bound.log_density(parameters, features)
         return self.bound.statistics(parameters, features, weights, memo)
 
@@ -132,7 +134,7 @@ class Case:
     ) -> Any:
         """M-steps under weights that stay: one, or several where an M-step only improves."""
         value = -np.inf
-        for _ in range(1 if self.distribution.exact else steps):
+        for _ in range(1 if self.fresh.exact else steps):
             statistics = self.statistics(features, weights, parameters)
             parameters = self.bound.m_step(statistics, parameters, prior)
             if steps > 3:
@@ -157,9 +159,9 @@ class Case:
     @cached_property
     def prior(self) -> Prior | None:
         """The prior in numbers; None where the family has none."""
-        prior = self.given_prior
-        if prior is None and self.distribution.default_prior is not None:
-            prior = self.distribution.default_prior()
+        prior, family = self.given_prior, self.fresh
+        if prior is None and family.default_prior is not None:
+            prior = family.default_prior()
         return None if prior is None else prior.bind(self.data, None, self.K, self.bound)
 
     @property
@@ -208,7 +210,7 @@ class Case:
         if self.reference is not None:
             points, log_proposal = self.reference(self.rng(12), 100_000)
             return [importance(dense(self.encode(points)), log_proposal)] * self.K
-        if self.distribution.continuous:
+        if self.fresh.continuous:
             bounds = self._bounds()
             return [quadrature(bounds, sample, seed=13) for sample in self.large_sample]
         if self.support is not None:

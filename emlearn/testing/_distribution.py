@@ -163,10 +163,10 @@ def check_shapes_and_types(case: Case) -> None:
         isinstance(start, Statistics),
         f"statistics: Statistics are expected, got {type(start).__name__}.",
     )
-    with_memo = distribution.statistics(parameters, case.features, case.weights, memo)
-    again = distribution.statistics(parameters, case.features, case.weights, None)
-    same_statistics(
-        with_memo, again, _far_statistics(case), "statistics with the memo and without it"
+    later = distribution.statistics(parameters, case.features, case.weights, memo)
+    hold(
+        set(later.coordinates(start)) == set(start.coordinates(later)),
+        "statistics: at a start they are of another kind than later.",
     )
     one = distribution.features(case.data[:1])
     close(
@@ -221,7 +221,7 @@ def check_density_sums_to_one(case: Case) -> None:
             f"the integral of component {k} is {mass:.4g} ± {error:.2g}: too rough to tell. Give rows of"
             " one or two columns, or a reference that reaches wherever the density is.",
         )
-        exact = 1e-4 if not case.distribution.continuous and case.reference is None else 1e-6
+        exact = 1e-4 if not case.fresh.continuous and case.reference is None else 1e-6
         hold(
             abs(mass - 1.0) <= exact + _FAR * error,
             f"the density of component {k} does not {'integrate' if rule.drawn else 'sum'} to 1 but to"
@@ -342,12 +342,12 @@ def check_m_step_maximises(case: Case) -> None:
         best = case.settle(features, weights, case.parameters, prior, 2000)
         statistics = case.statistics(features, weights, best)
         value = case.expected(features, weights, best, prior)
-        slack = (1e-9 if distribution.exact else 1e-7) * (1.0 + abs(value))
+        slack = (1e-9 if case.fresh.exact else 1e-7) * (1.0 + abs(value))
         rng = case.rng(2)
         for _ in range(6):
             other = case.statistics(features, case.other_weights(rng), best)
             for size in _SIZES:
-                if not distribution.exact and abs(size) > 0.1:
+                if not case.fresh.exact and abs(size) > 0.1:
                     continue  # an M-step that only improves may have left a better mode far away
                 moved = case.perturbed(statistics, other, size)
                 rival = None if moved is None else case.try_m_step(moved, best, prior)
@@ -443,12 +443,8 @@ def check_empty_component(case: Case) -> None:
     empty = np.zeros_like(weights)
     for prior in case.priors:
         for parameters in (None, case.parameters):
-            statistics = (
-                case.bound.statistics(None, case.features, weights)
-                if parameters is None
-                else case.statistics(case.features, weights, parameters)
-            )
-            nothing = case.bound.statistics(None, case.features, empty)
+            statistics = case.statistics(case.features, weights, parameters)
+            nothing = case.statistics(case.features, empty, parameters)
             for merged in (statistics, statistics + nothing, nothing + statistics):
                 found = case.bound.m_step(merged, parameters, prior)
                 log_density = case.density(found)
@@ -468,9 +464,7 @@ def check_empty_component(case: Case) -> None:
 
 def _far_statistics(case: Case) -> Statistics:
     """A reference that is none of the statistics compared."""
-    return case.bound.statistics(
-        case.parameters, case.features, case.other_weights(case.rng(77))
-    )
+    return case.statistics(case.features, case.other_weights(case.rng(77)), case.parameters)
 
 
 def check_weights_are_repeats(case: Case) -> None:
@@ -480,11 +474,9 @@ def check_weights_are_repeats(case: Case) -> None:
     repeated = np.repeat(np.arange(case.n), counts)
     reference = _far_statistics(case)
     for parameters in (None, case.parameters):
-        whole = distribution.statistics(
-            parameters, case.features, case.weights * counts[:, None]
-        )
+        whole = case.statistics(case.features, case.weights * counts[:, None], parameters)
         rows = distribution.features(case.data[repeated])
-        again = distribution.statistics(parameters, rows, case.weights[repeated])
+        again = case.statistics(rows, case.weights[repeated], parameters)
         same_statistics(
             whole, again, reference, "statistics of rows with weights 0 to 3 and of repeated rows"
         )
@@ -505,7 +497,7 @@ def check_blocks_add_up(case: Case) -> None:
     edges = [0, 1, case.n // 3, case.n // 3 + 2, case.n]
     blocks = [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
     for parameters in (None, case.parameters):
-        whole = distribution.statistics(parameters, case.features, case.weights)
+        whole = case.statistics(case.features, case.weights, parameters)
         parts, densities = [], []
         for block in blocks:
             features, memo = distribution.features(case.data[block]), None
@@ -533,7 +525,7 @@ def check_statistics_merge(case: Case) -> None:
     rng = case.rng(7)
     reference = _far_statistics(case)
     a, b, c = (
-        case.bound.statistics(case.parameters, case.features, case.other_weights(rng))
+        case.statistics(case.features, case.other_weights(rng), case.parameters)
         for _ in range(3)
     )
     same_statistics(a + b, b + a, reference, "a + b and b + a")
@@ -660,7 +652,7 @@ def check_encode_and_decode(case: Case) -> None:
     )
     expected = case.density(case.parameters)
     unbound = case.fresh.log_density(case.parameters, case.fresh.features(data))[0]
-    close(unbound, expected, "log-densities of the distribution that was never bound", 1e-12)
+    close(unbound, expected, "log-densities of a distribution that was never bound", 1e-12)
 
 
 def check_types_and_layouts(case: Case) -> None:
@@ -740,10 +732,11 @@ def check_nothing_is_changed(case: Case) -> None:
     data, learned = distribution.encode(X, None, column)
     given = {"the data": data, "what was learned": learned}
     known = {name: snapshot(value) for name, value in given.items()}
-    bound = distribution.bind(data, None, learned)
+    resolved = distribution.resolve(learned)
+    bound = resolved.bind(data, None)
     hold(
         snapshot(vars(distribution)) == state,
-        "bind or encode writes to the distribution; bind returns a new one.",
+        "encode, resolve or bind writes to the distribution; they return new ones.",
     )
     bound_state = snapshot(vars(bound))
     parameters, weights = copy.deepcopy(case.parameters), case.weights.copy()
@@ -793,7 +786,7 @@ def check_nothing_is_changed(case: Case) -> None:
         snapshot(twin.get_params()) == settings,
         "a clone, pickled and read back, has other hyper-parameters.",
     )
-    twin = twin.bind(data, None, learned)
+    twin = twin.resolve(learned).bind(data, None)
     close(
         twin.log_density(parameters, twin.features(data))[0],
         case.density(case.parameters),
