@@ -37,6 +37,7 @@ class Factor(Full):
     """
 
     name = "factor"
+    exact = False
 
     def __init__(self, n_factors: int = 1) -> None:
         self.n_factors = n_factors
@@ -67,6 +68,7 @@ class Factor(Full):
         for _ in range(steps):
             loadings = _loadings(covariances, noise, q)
             before, noise = noise, np.maximum(variances - np.square(loadings).sum(axis=2), least)
+            noise = np.where(variances > 0, noise, before)  # an empty component has nothing to say
             if np.abs(noise - before).max() <= _REST * variances.max():
                 break
         fitted = loadings @ np.swapaxes(loadings, 1, 2)
