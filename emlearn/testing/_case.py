@@ -154,7 +154,9 @@ class Case:
 
     def density(self, parameters: Any, features: Any = None) -> np.ndarray:
         """Log-densities of the example rows."""
-        return self.bound.log_density(parameters, self.features if features is None else features)[0]
+        return self.bound.log_density(parameters, self.features if features is None else features)[
+            0
+        ]
 
     @cached_property
     def prior(self) -> Prior | None:
@@ -162,13 +164,18 @@ class Case:
         prior, family = self.given_prior, self.fresh
         if prior is None and family.default_prior is not None:
             prior = family.default_prior()
-        return None if prior is None else prior.bind(self.data, None, self.K, self.bound)
+        if prior is None:
+            return None
+        # the prior is that of the components, not of the noise beside them
+        return prior.bind(self.data, None, self.K, getattr(self.bound, "family", self.bound))
 
     @property
     def priors(self) -> list[Prior | None]:
         return [None] if self.prior is None else [None, self.prior]
 
-    def perturbed(self, statistics: Statistics, other: Statistics, size: float) -> Statistics | None:
+    def perturbed(
+        self, statistics: Statistics, other: Statistics, size: float
+    ) -> Statistics | None:
         """Statistics moved towards others, or away from them; None where there are none."""
         try:
             return combine([1.0 - size, size], [statistics, other])
@@ -244,4 +251,5 @@ def column(j: int) -> str:
 
 
 def dense(X: Any) -> np.ndarray:
-    return X.toarray() if sparse.issparse(X) else np.asarray(X)
+    """Rows as an array in C order: what another order changes has a check of its own."""
+    return X.toarray() if sparse.issparse(X) else np.ascontiguousarray(X)

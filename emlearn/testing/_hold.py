@@ -25,7 +25,10 @@ def hold(condition: Any, message: str) -> None:
 def close(actual: Any, expected: Any, what: str, tolerance: float = 1e-9) -> None:
     """Arrays agree, relative to the largest finite entry; infinities and NaN at the same places."""
     actual, expected = np.asarray(actual), np.asarray(expected)
-    hold(actual.shape == expected.shape, f"{what}: the shape is {actual.shape}, not {expected.shape}.")
+    hold(
+        actual.shape == expected.shape,
+        f"{what}: the shape is {actual.shape}, not {expected.shape}.",
+    )
     finite = np.isfinite(expected)
     hold(
         np.array_equal(actual[~finite], expected[~finite], equal_nan=True)
@@ -52,14 +55,19 @@ def same_statistics(
     hold(set(ours) == set(theirs), f"{what}: the blocks are {sorted(ours)} and {sorted(theirs)}.")
     for name, expected in theirs.items():
         scale = float(np.abs(expected).max(initial=0.0)) or 1.0
-        close(np.asarray(ours[name]) / scale, np.asarray(expected) / scale, f"{what}, {name!r}", tolerance)
+        close(
+            np.asarray(ours[name]) / scale,
+            np.asarray(expected) / scale,
+            f"{what}, {name!r}",
+            tolerance,
+        )
 
 
 def rank_gap(rows: np.ndarray) -> tuple[int, np.ndarray]:
     """Numerical rank of directional derivatives, and the singular values, the largest being 1."""
     values = np.linalg.svd(rows, compute_uv=False)
     values = values / max(values[0], 1e-300)
-    return int(np.sum(values > 1e-6)), values
+    return int(np.sum(values > 1e-7)), values
 
 
 def snapshot(value: Any) -> bytes:
@@ -95,5 +103,5 @@ def run_all(checks: Iterator[tuple[str, Callable[[], None]]], subject: Any) -> N
     if failed:
         lines = [f"{name}: {type(error).__name__}: {error}" for name, error in failed.items()]
         raise AssertionError(
-            f"{subject!r} breaks {len(failed)} laws:\n" + "\n".join(lines)
+            f"{subject!r} breaks {len(failed)} law{'s' * (len(failed) > 1)}:\n" + "\n".join(lines)
         ) from next(iter(failed.values()))

@@ -29,7 +29,9 @@ class LatentCase:
         return 3.0 * rng.standard_normal((n, self.K)) - 5.0 * rng.gamma(1.0, size=(n, 1))
 
 
-def check_latent(latent: Any, weights: Any = (0.2, 0.5, 0.3), *, skip: Collection[str] = ()) -> None:
+def check_latent(
+    latent: Any, weights: Any = (0.2, 0.5, 0.3), *, skip: Collection[str] = ()
+) -> None:
     """Hold a latent structure whose unit is the row to its laws.
 
     Parameters
@@ -182,9 +184,7 @@ def check_latent_m_step_maximises(case: LatentCase) -> None:
                     f"the M-step of the weights (concentration {concentration}) is no maximiser:"
                     f" {other.round(6).tolist()} is better than {best.round(6).tolist()} by {gain:.4g}.",
                 )
-    hold(
-        case.latent.log_prior(best, None) == 0.0, "log_prior: without a prior it is not 0."
-    )
+    hold(case.latent.log_prior(best, None) == 0.0, "log_prior: without a prior it is not 0.")
 
 
 # ------------------------------------------------------ samples, parameters
@@ -224,7 +224,7 @@ def check_latent_n_free(case: LatentCase) -> None:
             except DomainError:
                 continue
             ends.append(case.latent.posterior(moved, log_density, None)[2])
-        directions.append((ends[0] - ends[1]) / np.linalg.norm(ends[0] - ends[1]))
+        directions.append((ends[0] - ends[1]) / max(np.linalg.norm(ends[0] - ends[1]), 1e-300))
     rank, values = rank_gap(np.array(directions))
     hold(
         rank == declared,
