@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import numbers
-import pickle
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -20,7 +20,16 @@ from ..exceptions import SingularError
 from ..latent import Labels
 from ..mixture._model import MixtureParameters
 from ._case import LARGE, Case, column, dense
-from ._hold import close, hold, one_by_one, rank_gap, run_all, same_statistics, snapshot
+from ._hold import (
+    close,
+    hold,
+    one_by_one,
+    pickled,
+    rank_gap,
+    run_all,
+    same_statistics,
+    snapshot,
+)
 
 __all__ = ["check_distribution", "distribution_checks"]
 
@@ -494,7 +503,7 @@ def check_blocks_add_up(case: Case) -> None:
     distribution = case.bound
     reference = _far_statistics(case)
     edges = [0, 1, case.n // 3, case.n // 3 + 2, case.n]
-    blocks = [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    blocks = [slice(a, b) for a, b in itertools.pairwise(edges)]
     for parameters in (None, case.parameters):
         whole = case.statistics(case.features, case.weights, parameters)
         parts, densities = [], []
@@ -803,7 +812,7 @@ def check_nothing_is_changed(case: Case) -> None:
         snapshot(distribution.get_params()) == settings and snapshot(vars(bound)) == bound_state,
         "a method writes to the hyper-parameters or to what bind has learned.",
     )
-    twin = pickle.loads(pickle.dumps(clone(distribution)))
+    twin = pickled(clone(distribution))
     hold(
         snapshot(twin.get_params()) == settings,
         "a clone, pickled and read back, has other hyper-parameters.",

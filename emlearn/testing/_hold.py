@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable, Collection, Iterator
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,16 @@ from scipy import sparse
 
 from ..em.statistics import Statistics
 
-__all__ = ["close", "hold", "one_by_one", "rank_gap", "run_all", "same_statistics", "snapshot"]
+__all__ = [
+    "close",
+    "hold",
+    "one_by_one",
+    "pickled",
+    "rank_gap",
+    "run_all",
+    "same_statistics",
+    "snapshot",
+]
 
 
 def hold(condition: Any, message: str) -> None:
@@ -70,13 +80,36 @@ def rank_gap(rows: np.ndarray) -> tuple[int, np.ndarray]:
     return int(np.sum(values > 1e-7)), values
 
 
-def snapshot(value: Any) -> bytes:
+def snapshot(value: Any) -> Any:
     """What a value is, to compare with what it will have become."""
     if sparse.issparse(value):
-        return b"".join(part.tobytes() for part in (value.data, value.indices, value.indptr))
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        return value.tobytes()
-    return pickle.dumps(copy.deepcopy(value))
+        return snapshot([value.data, value.indices, value.indptr])
+    if isinstance(value, np.ndarray):
+        return (
+            value.dtype.str,
+            value.shape,
+            value.tobytes() if value.dtype != object else value.tolist(),
+        )
+    if isinstance(value, Mapping):
+        return [(key, snapshot(item)) for key, item in value.items()]
+    if isinstance(value, list | tuple):
+        return type(value).__name__, [snapshot(item) for item in value]
+    names = [name for cls in type(value).__mro__ for name in getattr(cls, "__slots__", ())]
+    if names:
+        return type(value).__name__, [snapshot(getattr(value, name, None)) for name in names]
+    if hasattr(value, "to_numpy"):
+        return snapshot(value.to_numpy())
+    if hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value):
+        return type(value).__name__, snapshot(vars(value))
+    return repr(value)
+
+
+def pickled(value: Any) -> Any:
+    """A copy through pickle; where the class has no module to be found in, a deep copy."""
+    cls = type(value)
+    if getattr(sys.modules.get(cls.__module__), cls.__qualname__, None) is not cls:
+        return copy.deepcopy(value)
+    return pickle.loads(pickle.dumps(value))
 
 
 def one_by_one(
