@@ -1,11 +1,11 @@
-"""``python -m benchmarks [gmm | squarem | overhead] [options]``."""
+"""``python -m benchmarks [gmm | bayesian | squarem | overhead] [options]``."""
 
 import importlib
 import sys
 
 from ._run import refuse_unfit
 
-NAMES = ("gmm", "squarem", "overhead")
+NAMES = ("gmm", "bayesian", "squarem", "overhead")
 
 
 def main() -> None:

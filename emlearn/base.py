@@ -51,7 +51,7 @@ _TIE = 1e-9
 
 
 class _Problem:
-    """A model with its data: the E-step mapped over blocks of rows, the objective a mean over the rows."""
+    """A model with its data: the E-step mapped over blocks of rows, the objective a mean over the rows, or a total."""
 
     def __init__(
         self,
@@ -63,7 +63,10 @@ class _Problem:
     ) -> None:
         self.model, self.X, self.sample_weight = model, X, sample_weight
         self.blocks, self.workers = blocks, workers
-        self.total = float(X.shape[0] if sample_weight is None else sample_weight.sum())
+        self.rows = float(X.shape[0] if sample_weight is None else sample_weight.sum())
+        self.total = 1.0 if getattr(model, "total_scale", False) else self.rows
+        if hasattr(model, "bound"):
+            self.bound = self._bound
         # what the model prepares of a block stays for all iterations and restarts
         self._prepared: dict[int, Any] = {}
 
@@ -92,6 +95,9 @@ class _Problem:
 
     def ascent(self, old: Any, new: Any, statistics: Statistics) -> float:
         return self.model.ascent(old, new, statistics) / self.total
+
+    def _bound(self, old: Any, new: Any, statistics: Statistics, objective: float) -> float:
+        return self.model.bound(old, new, statistics, objective * self.total) / self.total
 
 
 class EMMixin(CallbackSupportMixin):
@@ -332,7 +338,8 @@ class EMMixin(CallbackSupportMixin):
         random_state = check_random_state(self._setting("random_state"))
         model = self._fit_model(X, sample_weight)
         watch = FitWatch(self, X, y, sample_weight, n_runs)
-        sample_weight = _in_range(sample_weight)
+        if getattr(model, "unit_free", True):  # beside a prior, the unit of the weights counts
+            sample_weight = _in_range(sample_weight)
         problem = _Problem(model, X, sample_weight, self._blocks(X), workers)
 
         def start() -> Any:
@@ -355,7 +362,9 @@ class EMMixin(CallbackSupportMixin):
                         previous=vars(self).get("_previous_objective", -math.inf)
                         if warm
                         else -math.inf,
-                        accelerator=ACCELERATORS[accelerate]() if accelerate else None,
+                        accelerator=ACCELERATORS[accelerate](1e-2 * problem.rows / problem.total)
+                        if accelerate
+                        else None,
                         monitor=monitor,
                     )
                 except SingularError as error:

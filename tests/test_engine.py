@@ -197,6 +197,20 @@ def test_the_rule_compares_the_two_objectives_before_the_last_step():
     assert result.previous_objective == 1.05
 
 
+def test_a_bound_is_compared_step_by_step():
+    class Bounded(Scripted):
+        def bound(self, old, new, statistics, objective):
+            assert (new, statistics["n"], objective) == (old + 1, old + 1, self.objectives[old])
+            return [0.5, 1.5, 1.55, 1.56][old]
+
+    objectives = [0.0, 1.0, 2.0, 3.0, 4.0]
+    result = run(Bounded(objectives), 0, tol=0.1, max_iter=10)
+    assert (result.n_iter, result.objective, result.previous_objective) == (3, 3.0, 1.55)
+    first = run(Bounded(objectives), 0, tol=0.1, max_iter=2)
+    second = run(Bounded(objectives), 2, tol=0.1, max_iter=9, previous=first.previous_objective)
+    assert second.converged and second.n_iter == 1
+
+
 def test_max_iter_and_a_continued_run():
     problem = Scripted([0.0, 1.0, 1.05, 1.06, 1.07])
     first = run(problem, 0, tol=0.1, max_iter=2)

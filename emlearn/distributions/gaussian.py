@@ -21,6 +21,7 @@ from .normal_inverse_wishart import NormalInverseWishart, log_density, posterior
 __all__ = ["Gaussian", "GaussianParameters"]
 
 _EPS = float(np.finfo(np.float64).eps)
+_TINY = float(np.finfo(np.float64).tiny)
 
 SINGULAR_MESSAGE = (
     "Fitting the mixture model failed because some components have ill-defined empirical covariance (for instance"
@@ -190,12 +191,13 @@ class Gaussian(Distribution):
         covariance, moments, floor = self.covariance, statistics, self.reg_covar
         if prior is not None:
             moments = _without_rounding(moments) if floor == 0 else moments
-            moments, floor = posterior_moments(moments, prior, covariance, floor), 0.0
+            moments = posterior_moments(moments, prior, covariance, floor)
+            floor = _TINY  # it is in the moments; what remains says that nothing is singular
         empty = moments.weight <= 1e-250
         some_empty = empty.any()
         if some_empty:
             moments = _fill_empty(moments, empty, parameters, covariance.shared)
-        if floor == 0 and prior is None:
+        if floor == 0:
             moments = _without_rounding(moments)
         covariances, others = covariance.estimate(moments, floor, parameters)
         if some_empty and parameters is not None and _own(covariance):
@@ -204,9 +206,7 @@ class Gaussian(Distribution):
                 if getattr(parameters, name) is not None:
                     value[empty] = getattr(parameters, name)[empty]
         factors, singular = covariance.factor(covariances)
-        if (
-            len(singular) and self.reg_covar > 0
-        ):  # lost beside the largest variance: the least that is not
+        if len(singular) and floor > 0:  # lost beside the largest variance: the least that is not
             covariances = covariance.lift(covariances, singular)
             factors, singular = covariance.factor(covariances)
         if len(singular):

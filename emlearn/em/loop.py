@@ -37,6 +37,9 @@ class Problem(Protocol):
     def ascent(self, old: Any, new: Any, statistics: Statistics) -> float:
         """What the objective must at least gain from ``old`` to ``new``; 0 for exact EM."""
 
+    # Optional: bound(old, new, statistics, objective) -> float, what the rule compares after the M-step from ``old``
+    # to ``new``; ``statistics`` and ``objective`` are those of ``old``. Without it, that objective itself.
+
 
 class Accelerator(Protocol):
     """Something done between two EM steps."""
@@ -60,7 +63,8 @@ class Result:
     objectives : ndarray of shape (n_iter,)
         Of the parameters after each M-step that was kept.
     previous_objective : float
-        Of the parameters one M-step before: where a warm start takes up the comparison.
+        What the rule compared last (the objective one M-step before, or the problem's ``bound``): where a warm start
+        takes up the comparison.
     n_iter : int
         M-steps that were kept; an accepted proposal counts as one.
     n_e_steps : int
@@ -107,7 +111,8 @@ def run(
 
     After M-step n the objective of the parameters before it is compared with
     that of those before them; the new parameters are returned all the same,
-    with their own objective. An accelerator may put a further M-step, of
+    with their own objective. A problem with a ``bound`` has that compared
+    instead, M-step by M-step. An accelerator may put a further M-step, of
     statistics it proposes, between two EM steps: it is kept if the objective
     did not fall.
 
@@ -121,7 +126,7 @@ def run(
     max_iter : int
         Stop after that many M-steps.
     previous : float, default=-inf
-        The objective one M-step before the start, of a run that is continued.
+        ``previous_objective`` of the result, where a run is continued.
     accelerator : Accelerator, default=None
     monitor : callable, default=None
         ``monitor(state, change)`` after each M-step that was kept, with where
@@ -141,9 +146,8 @@ def run(
     state = RunState(problem, parameters, previous, monitor)
     reason, detail = StopReason.MAX_ITER, f"max_iter={max_iter} M-steps were made"
     while state.n_iter < max_iter:
-        change = state.objective - state.previous
         try:
-            rise = state.step(change)
+            rise, change = state.step()
         except SingularError as error:
             reason, detail = StopReason.SINGULAR, f"M-step {state.n_iter + 1} was singular: {error}"
             break
@@ -156,6 +160,10 @@ def run(
             reason, detail = StopReason.CALLBACK, "a callback asked to stop"
             break
     return state.result(reason, detail)
+
+
+def _own_objective(old: Any, new: Any, statistics: Statistics, objective: float) -> float:
+    return objective
 
 
 class RunState:
@@ -174,6 +182,7 @@ class RunState:
             previous,
             monitor,
         )
+        self.bound = getattr(problem, "bound", _own_objective)
         self.statistics, self.objective = problem.e_step(parameters)
         if math.isnan(self.objective):
             raise SingularError("the objective at the start is not a number")
@@ -182,9 +191,11 @@ class RunState:
         self.stopped = False
         self.fell: tuple[int, float] | None = None
 
-    def step(self, change: float) -> float:
-        """One EM step; what it gained."""
+    def step(self) -> tuple[float, float]:
+        """One EM step: what the objective gained, and the change that the rule looks at."""
         parameters = self.problem.m_step(self.statistics, self.parameters)
+        bound = self.bound(self.parameters, parameters, self.statistics, self.objective)
+        change = bound - self.previous
         statistics, objective = self.problem.e_step(parameters)
         self.n_e_steps += 1
         if math.isnan(objective):
@@ -194,8 +205,8 @@ class RunState:
             allowed = self.problem.ascent(self.parameters, parameters, self.statistics)
             if rise < min(allowed, 0.0) - _NOISE * max(1.0, abs(objective)):
                 self.fell = (self.n_iter + 1, -rise)
-        self._keep(parameters, statistics, objective, self.objective, change)
-        return rise
+        self._keep(parameters, statistics, objective, bound, change)
+        return rise, change
 
     def leap(self, accelerator: Accelerator, rise: float) -> None:
         """Try what the accelerator proposes.

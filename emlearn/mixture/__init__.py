@@ -1,5 +1,6 @@
 """Mixture models; the names are those of :mod:`sklearn.mixture`."""
 
+from ._bayesian import BayesianGaussianMixture
 from ._bernoulli import BernoulliMixture
 from ._categorical import CategoricalMixture
 from ._gamma import GammaMixture
@@ -11,6 +12,7 @@ from ._poisson import PoissonMixture
 from ._student_t import StudentTMixture
 
 __all__ = [
+    "BayesianGaussianMixture",
     "BernoulliMixture",
     "CategoricalMixture",
     "GammaMixture",

@@ -24,7 +24,10 @@ from ..latent import Labels
 from ._model import Fitted, MixtureModel, MixtureParameters
 from ._scores import ScoresMixin
 
-__all__ = ["BaseMixture"]
+__all__ = ["NOISE", "BaseMixture"]
+
+#: what ``noise`` may be, in the mixtures of continuous families
+NOISE = ["boolean", Interval(Real, 0.0, None, closed="neither")]
 
 # share of the rows that a noise component begins with where the start says nothing of it
 _NOISE_SHARE = 0.05
@@ -44,7 +47,6 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         "init_params": [StrOptions(set(METHODS)), "array-like", dict, callable],
         "prior": [StrOptions({"default"}), Prior, None],
         "weight_concentration_prior": [Interval(Real, 1.0, None, closed="left"), None],
-        "noise": ["boolean", Interval(Real, 0.0, None, closed="neither")],
     }
 
     def __init__(
@@ -146,6 +148,10 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         own = set(cls._get_param_names())
         given = {name: value for name, value in parameters.items() if name not in own}
         settings = {name: value for name, value in parameters.items() if name in own}
+        return cls._from_given(weights, given, settings)
+
+    @classmethod
+    def _from_given(cls, weights: Any, given: dict[str, Any], settings: dict[str, Any]) -> Self:
         weights = check_mixing_weights(weights, np.size(weights), "weights")
         mixture = cls(len(weights), **{"init_params": {"weights": weights, **given}, **settings})
         fitted = mixture._given_parameters()

@@ -8,7 +8,7 @@ from typing import Any
 from sklearn.utils._param_validation import Interval
 
 from ..distributions import Gamma
-from ._base import BaseMixture
+from ._base import NOISE, BaseMixture
 
 __all__ = ["GammaMixture"]
 
@@ -94,6 +94,7 @@ class GammaMixture(BaseMixture):
     _parameter_constraints: dict = {
         **BaseMixture._parameter_constraints,
         "fixed_shape": [Interval(Real, 0.0, None, closed="neither"), None],
+        "noise": NOISE,
         "floor": [Interval(Real, 0.0, None, closed="left")],
     }
 

@@ -15,13 +15,14 @@ from ..distributions.gaussian import SINGULAR_MESSAGE
 from ..em.starts import Start, total_scatter
 from ..em.statistics import Joint
 from ..exceptions import SingularError
-from ._base import BaseMixture
+from ._base import NOISE, BaseMixture
+from ._conditioning import ConditioningMixin
 from ._model import MixtureModel, MixtureParameters
 
 __all__ = ["GaussianMixture"]
 
 
-class GaussianMixture(BaseMixture):
+class GaussianMixture(ConditioningMixin, BaseMixture):
     """Gaussian mixture: scikit-learn's, with weights, threads, acceleration and honest numbers.
 
     Parameters
@@ -129,6 +130,7 @@ class GaussianMixture(BaseMixture):
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
+        "noise": NOISE,
         "n_factors": [Interval(Integral, 1, None, closed="left")],
     }
 
@@ -285,8 +287,8 @@ class GaussianMixture(BaseMixture):
             )
         X, sample_weight = super()._check_fit_data(X, sample_weight)
         self._read_given(X.shape[1])
-        drawn = self.init_params if isinstance(self.init_params, str) else None
-        seeds = self.covariance_type == "tied" and drawn in ("k-means++", "random_from_data")
+        method = self.init_params if isinstance(self.init_params, str) else None
+        seeds = self.covariance_type == "tied" and method in ("k-means++", "random_from_data")
         if self.noise and (seeds or any(given is not None for given in self._given())):
             raise ValueError(
                 "noise: a mixture with a noise component starts from labels, responsibilities or k-means"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..distributions import Distribution, Gaussian
-from ._base import BaseMixture
+from ._base import NOISE, BaseMixture
 
 __all__ = ["Mixture"]
 
@@ -86,6 +86,7 @@ class Mixture(BaseMixture):
 
     _parameter_constraints: dict = {
         **BaseMixture._parameter_constraints,
+        "noise": NOISE,
         "distribution": [Distribution, None],
     }
 

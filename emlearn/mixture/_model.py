@@ -73,6 +73,11 @@ class MixtureModel:
         """True where scores depend on how many threads BLAS takes."""
         return self.distribution.uses_blas
 
+    @property
+    def unit_free(self) -> bool:
+        """Whether the fit is the same for any multiple of the sample weights."""
+        return self.prior is None and self.concentration is None
+
     def prepare(self, X: Any) -> Any:
         """What the E-step is given of a block."""
         return self.distribution.features(X)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..distributions import StudentT
 from ..distributions.covariance import COVARIANCES
-from ._base import BaseMixture
+from ._base import NOISE, BaseMixture
+from ._conditioning import ConditioningMixin
 
 __all__ = ["StudentTMixture"]
 
 
-class StudentTMixture(BaseMixture):
+class StudentTMixture(ConditioningMixin, BaseMixture):
     """Mixture of multivariate Student-t distributions: a Gaussian mixture that outliers do not move.
 
     Each row counts with a weight that falls with its distance from the component;
@@ -116,6 +117,7 @@ class StudentTMixture(BaseMixture):
         ],
         "degrees_of_freedom_bounds": [tuple],
         "reg_covar": BaseMixture._parameter_constraints["tol"],
+        "noise": NOISE,
         "n_factors": [Interval(Integral, 1, None, closed="left")],
     }
 
@@ -163,3 +165,41 @@ class StudentTMixture(BaseMixture):
         self.reg_covar = reg_covar
         self.n_factors = n_factors
         self.noise = noise
+
+    @classmethod
+    def from_parameters(
+        cls,
+        weights: Any,
+        means: Any,
+        scales: Any,
+        degrees_of_freedom: Any,
+        *,
+        covariance_type: str = "full",
+        **parameters: Any,
+    ) -> Self:
+        """A mixture with given parameters, ready for use without a fit.
+
+        A later ``fit`` starts from them.
+
+        Parameters
+        ----------
+        weights : array-like of shape (n_components,)
+        means : array-like of shape (n_components, n_features)
+        scales : array-like
+            In the shape of ``scales_``.
+        degrees_of_freedom : float or array-like of shape (n_components,)
+        covariance_type : str, default="full"
+        **parameters : dict
+            Further parameters of the constructor.
+
+        Returns
+        -------
+        StudentTMixture
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, weights do not sum to 1, or a scale matrix is singular.
+        """
+        given = {"means": means, "scales": scales, "degrees_of_freedom": degrees_of_freedom}
+        return cls._from_given(weights, given, {"covariance_type": covariance_type, **parameters})

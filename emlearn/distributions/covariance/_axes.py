@@ -53,9 +53,8 @@ def common_axes(
 
 
 def diagonals(scatter: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """Variances (K, d) of scatters along axes; what is rounding is 0."""
-    values = np.einsum("kij,ij->kj", scatter @ axes, axes)
-    return np.where(values > len(axes) * _EPS * values.sum(axis=1)[:, None], values, 0.0)
+    """Variances (K, d) of scatters along axes."""
+    return np.einsum("kij,ij->kj", scatter @ axes, axes)
 
 
 def _axes_of(covariances: np.ndarray) -> np.ndarray:

@@ -66,15 +66,26 @@ class EII(Shared, Spherical):
     def _as_scatter(self, covariances: np.ndarray, K: int, d: int) -> np.ndarray:
         return np.zeros((K, d))
 
-    def solve(self, scatter, weight, own, floor, current):
+    def solve(
+        self,
+        scatter: np.ndarray,
+        weight: np.ndarray,
+        own: np.ndarray,
+        floor: float,
+        current: np.ndarray | None,
+    ) -> np.ndarray:
         variance = scatter.sum() / (scatter.shape[1] * weight.sum())
         return np.full(len(scatter), variance)
 
-    def prior_counts(self, dof, shrinks, n_components, n_features):
+    def prior_counts(
+        self, dof: float, shrinks: bool, n_components: int, n_features: int
+    ) -> tuple[float, float]:
         share = 1.0 / (n_components * n_features)
         return (dof + 2) * share + shrinks, share
 
-    def prior_constant(self, dof, scale, n_components, n_features):
+    def prior_constant(
+        self, dof: float, scale: np.ndarray, n_components: int, n_features: int
+    ) -> float:
         return inverse_gamma_constant(dof, scale, 1)
 
 
@@ -89,13 +100,24 @@ class EEI(Shared, Diag):
     def _as_scatter(self, covariances: np.ndarray, K: int, d: int) -> np.ndarray:
         return np.zeros((K, d))
 
-    def solve(self, scatter, weight, own, floor, current):
+    def solve(
+        self,
+        scatter: np.ndarray,
+        weight: np.ndarray,
+        own: np.ndarray,
+        floor: float,
+        current: np.ndarray | None,
+    ) -> np.ndarray:
         return np.tile(scatter.sum(axis=0) / weight.sum(), (len(scatter), 1))
 
-    def prior_counts(self, dof, shrinks, n_components, n_features):
+    def prior_counts(
+        self, dof: float, shrinks: bool, n_components: int, n_features: int
+    ) -> tuple[float, float]:
         return (dof + 2) / n_components + shrinks, 1.0 / n_components
 
-    def prior_constant(self, dof, scale, n_components, n_features):
+    def prior_constant(
+        self, dof: float, scale: np.ndarray, n_components: int, n_features: int
+    ) -> float:
         return inverse_gamma_constant(dof, scale, n_features)
 
 
@@ -108,15 +130,26 @@ class VEI(Shared, Diag):
     def n_free(self, n_components: int, n_features: int) -> int:
         return n_components + n_features - 1
 
-    def solve(self, scatter, weight, own, floor, current):
+    def solve(
+        self,
+        scatter: np.ndarray,
+        weight: np.ndarray,
+        own: np.ndarray,
+        floor: float,
+        current: np.ndarray | None,
+    ) -> np.ndarray:
         volumes = None if current is None else geometric_mean(current)
         volumes, shape = scales_and_shape(scatter, weight, own, volumes)
         return volumes[:, None] * shape
 
-    def prior_counts(self, dof, shrinks, n_components, n_features):
+    def prior_counts(
+        self, dof: float, shrinks: bool, n_components: int, n_features: int
+    ) -> tuple[float, float]:
         return (dof + 2 + shrinks) / n_features, 1.0
 
-    def prior_constant(self, dof, scale, n_components, n_features):
+    def prior_constant(
+        self, dof: float, scale: np.ndarray, n_components: int, n_features: int
+    ) -> float:
         return 0.0
 
 
@@ -128,13 +161,24 @@ class EVI(Shared, Diag):
     def n_free(self, n_components: int, n_features: int) -> int:
         return 1 + n_components * (n_features - 1)
 
-    def solve(self, scatter, weight, own, floor, current):
+    def solve(
+        self,
+        scatter: np.ndarray,
+        weight: np.ndarray,
+        own: np.ndarray,
+        floor: float,
+        current: np.ndarray | None,
+    ) -> np.ndarray:
         return one_volume(scatter, weight)
 
-    def prior_counts(self, dof, shrinks, n_components, n_features):
+    def prior_counts(
+        self, dof: float, shrinks: bool, n_components: int, n_features: int
+    ) -> tuple[float, float]:
         return (dof + 1 + shrinks) / n_components, 1.0
 
-    def prior_constant(self, dof, scale, n_components, n_features):
+    def prior_constant(
+        self, dof: float, scale: np.ndarray, n_components: int, n_features: int
+    ) -> float:
         return 0.0
 
 
@@ -157,21 +201,23 @@ def scales_and_shape(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Volumes (K,) and a shape (d,) of product 1 that maximise the likelihood of scatters (K, d).
 
-    In logarithms the problem is convex; one is found given the other.
+    In logarithms the problem is convex; one is found given the other. Zeros where there are none.
     """
     steps = COLD if scales is None else WARM
     if scales is None:
         scales = scatter.mean(axis=1) / own
     used = weight > 0
     shape = np.zeros(scatter.shape[1])
-    for _ in range(steps):
-        if not scales.min() > 0:
-            return scales, shape
-        shape = (used / scales) @ scatter
-        if not shape.min() > 0:
-            return scales, shape
-        shape /= geometric_mean(shape)
-        before, scales = scales, (scatter / shape).mean(axis=1) / own
-        if np.abs(scales - before).max() <= REST * scales.max():
-            break
-    return scales, shape
+    nothing = np.zeros_like(scales), shape
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(steps):
+            if not 0 < scales.min() <= scales.max() < np.inf:
+                return nothing
+            shape = (used / scales) @ scatter
+            if not 0 < shape.min() <= shape.max() < np.inf:
+                return nothing
+            shape /= geometric_mean(shape)
+            before, scales = scales, (scatter / shape).mean(axis=1) / own
+            if np.abs(scales - before).max() <= REST * scales.max():
+                break
+        return (scales, shape) if np.isfinite(scales.max() * shape.max()) else nothing

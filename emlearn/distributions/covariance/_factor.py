@@ -11,17 +11,20 @@ from ._simple import Full
 
 __all__ = ["Factor"]
 
-_WARM, _COLD = 3, 200
+_WARM, _COLD = 2, 100
 _REST = 1e-10
+# keeps Newton's step short where the likelihood cannot tell two noises apart
+_RIDGE = 0.01
 # the least share of a variance that is noise: below, the scale of the data is lost to rounding
-_LEAST = 1e-9
+_LEAST = 1e-8
 
 
 class Factor(Full):
     """Factor analysis of each component: ``loadings @ loadings.T + diag(noise_variances)``.
 
-    Loadings are the best for given noise, from an eigendecomposition (Lawley);
-    noise then takes the step of EM. Neither lowers the likelihood.
+    Loadings are the best for given noise, from an eigendecomposition (Lawley).
+    Noise takes Jöreskog's approximate Newton step in its logarithm, and that of EM
+    where the first gains nothing: neither lowers the likelihood.
 
     Parameters
     ----------
@@ -57,23 +60,47 @@ class Factor(Full):
         d = covariances.shape[1]
         q = min(self.n_factors, d)
         variances = np.ascontiguousarray(np.diagonal(covariances, axis1=1, axis2=2))
-        least = _LEAST * variances
         noise = None if current is None else current.noise_variances
+        sound = variances.min(axis=1) > 0
+        if not sound.all():  # a feature without variance: nothing to decompose
+            fitted, parts = (
+                np.zeros_like(covariances),
+                self._parts(np.zeros((len(sound), d, q)), variances),
+            )
+            if sound.any():
+                some = None if noise is None else noise[sound]
+                fitted[sound], *found = self._decompose(covariances[sound], some)
+                for name, value in zip(parts, found, strict=True):
+                    parts[name] = parts[name].copy()
+                    parts[name][sound] = value
+            return fitted, parts
+        fitted, *found = self._decompose(covariances, noise)
+        return fitted, self._parts(*found)
+
+    def _decompose(
+        self, covariances: np.ndarray, noise: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Fitted covariances, loadings and noise, from empirical covariances and the current noise."""
+        d = covariances.shape[1]
+        q = min(self.n_factors, d)
+        variances = np.ascontiguousarray(np.diagonal(covariances, axis1=1, axis2=2))
+        least = _LEAST * variances
         steps = _COLD if noise is None else _WARM
         if noise is None:
             noise = self._first_noise(covariances, variances, q)
         noise = np.maximum(noise, least)
-        if not noise.min() > 0:  # a feature without variance: nothing to decompose
-            return np.zeros_like(covariances), self._parts(np.zeros((*noise.shape, q)), noise)
+        values, vectors = _spectrum(covariances, noise)
         for _ in range(steps):
-            loadings = _loadings(covariances, noise, q)
-            before, noise = noise, np.maximum(variances - np.square(loadings).sum(axis=2), least)
-            noise = np.where(variances > 0, noise, before)  # an empty component has nothing to say
+            before = noise
+            noise, values, vectors = self._step(
+                covariances, variances, least, noise, values, vectors, q
+            )
             if np.abs(noise - before).max() <= _REST * variances.max():
                 break
+        loadings = _loadings(noise, values, vectors, q)
         fitted = loadings @ np.swapaxes(loadings, 1, 2)
         fitted.reshape(len(fitted), -1)[:, :: d + 1] += noise
-        return fitted, self._parts(loadings, noise)
+        return fitted, loadings, noise
 
     def m_step(
         self, moments: Moments, floor: float, current: np.ndarray | None = None
@@ -92,21 +119,70 @@ class Factor(Full):
         return np.where((noise > 0) & (noise < variances), noise, 0.5 * variances)
 
     @staticmethod
+    def _step(
+        covariances: np.ndarray,
+        variances: np.ndarray,
+        least: np.ndarray,
+        noise: np.ndarray,
+        values: np.ndarray,
+        vectors: np.ndarray,
+        q: int,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Noise that fits better, with its spectrum."""
+        d = noise.shape[1]
+        old = _misfit(noise, values, q)
+        # directions that no factor takes up
+        left = np.where((np.arange(d) >= d - q) & (values > 1.0), 0.0, 1.0)[:, None, :]
+        slope = (left * (1.0 - values[:, None, :]) * np.square(vectors)).sum(axis=2)
+        curvature = np.square((vectors * left) @ np.swapaxes(vectors, 1, 2))
+        # what stands at its bound and presses against it stays there
+        held = (noise <= least) & (slope > 0)
+        slope[held] = 0.0
+        curvature[held[:, :, None] | held[:, None, :]] = 0.0
+        index = np.arange(d)
+        curvature[:, index, index] += np.where(held, 1.0, _RIDGE)
+        change = np.linalg.solve(curvature, -slope[:, :, None])[:, :, 0]
+        trial = np.clip(noise * np.exp(np.clip(change, -2.0, 2.0)), least, variances)
+        trial_values, trial_vectors = _spectrum(covariances, trial)
+        worse = ~(_misfit(trial, trial_values, q) < old)
+        if worse.any():
+            loadings = _loadings(noise, values, vectors, q)
+            em = np.maximum(variances - np.square(loadings).sum(axis=2), least)
+            trial[worse] = em[worse]
+            trial_values, trial_vectors = _spectrum(covariances, trial)
+        return trial, trial_values, trial_vectors
+
+    @staticmethod
     def _parts(loadings: np.ndarray, noise: np.ndarray) -> dict[str, np.ndarray]:
         return {"loadings": loadings, "noise_variances": noise}
 
-    def prior_constant(self, dof, scale, n_components, n_features):
+    def prior_constant(
+        self, dof: float, scale: np.ndarray, n_components: int, n_features: int
+    ) -> float:
         return 0.0
 
 
-def _loadings(covariances: np.ndarray, noise: np.ndarray, q: int) -> np.ndarray:
-    """Maximum-likelihood loadings (K, d, q) for given noise (K, d)."""
+def _spectrum(covariances: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues, the smallest first, and eigenvectors of covariances in units of the noise."""
     deviation = np.sqrt(noise)
-    scaled = covariances / (deviation[:, :, None] * deviation[:, None, :])
-    values, vectors = np.linalg.eigh(scaled)
-    # the largest first, each vector with its largest entry positive
+    return np.linalg.eigh(covariances / (deviation[:, :, None] * deviation[:, None, :]))
+
+
+def _misfit(noise: np.ndarray, values: np.ndarray, q: int) -> np.ndarray:
+    """Minus twice the log-likelihood (K,) of a row, but for a constant, with the best loadings."""
+    last = values.shape[1] - q
+    top = np.maximum(values[:, last:], 1.0)
+    return (
+        np.log(noise).sum(axis=1)
+        + (np.log(top) + values[:, last:] / top).sum(axis=1)
+        + values[:, :last].sum(axis=1)
+    )
+
+
+def _loadings(noise: np.ndarray, values: np.ndarray, vectors: np.ndarray, q: int) -> np.ndarray:
+    """Maximum-likelihood loadings (K, d, q): the largest first, each with its largest entry positive."""
     values, vectors = values[:, : -q - 1 : -1], vectors[:, :, : -q - 1 : -1]
     top = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None, :], axis=1)
     vectors = vectors * np.where(top < 0, -1.0, 1.0)
     lengths = np.sqrt(np.maximum(values - 1.0, 0.0))
-    return deviation[:, :, None] * vectors * lengths[:, None, :]
+    return np.sqrt(noise)[:, :, None] * vectors * lengths[:, None, :]

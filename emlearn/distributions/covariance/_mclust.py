@@ -22,6 +22,8 @@ from ._axes import common_axes, diagonals
 from ._diagonal import COLD, REST, WARM, Shared, one_volume, scales_and_shape
 from ._simple import Full
 
+_EPS = float(np.finfo(np.float64).eps)
+
 __all__ = ["EEV", "EVE", "EVV", "VEE", "VEV", "VVE"]
 
 
@@ -34,7 +36,9 @@ class _SharedMatrices(Shared, Full):
         volume, shape, axes = (n_components if letter == "V" else 1 for letter in self.name)
         return volume + shape * (n_features - 1) + axes * (n_features * (n_features - 1) // 2)
 
-    def prior_constant(self, dof, scale, n_components, n_features):
+    def prior_constant(
+        self, dof: float, scale: np.ndarray, n_components: int, n_features: int
+    ) -> float:
         return 0.0
 
 
@@ -43,7 +47,14 @@ class VEE(_SharedMatrices):
 
     name = "VEE"
 
-    def solve(self, scatter, weight, own, floor, current):
+    def solve(
+        self,
+        scatter: np.ndarray,
+        weight: np.ndarray,
+        own: np.ndarray,
+        floor: float,
+        current: np.ndarray | None,
+    ) -> np.ndarray:
         d = scatter.shape[1]
         steps = COLD if current is None else WARM
         if current is None:
@@ -72,10 +83,18 @@ class VEE(_SharedMatrices):
 
 
 class _CommonAxes(_SharedMatrices):
-    def solve(self, scatter, weight, own, floor, current):
+    def solve(
+        self,
+        scatter: np.ndarray,
+        weight: np.ndarray,
+        own: np.ndarray,
+        floor: float,
+        current: np.ndarray | None,
+    ) -> np.ndarray:
         equal_volume = self.name[0] == "E"
         axes = common_axes(scatter, weight, equal_volume=equal_volume, current=current)
         variances = diagonals(scatter, axes)
+        variances = beyond_rounding(variances, floor)
         if equal_volume:
             variances = one_volume(variances, weight)
         else:
@@ -96,9 +115,16 @@ class VVE(_CommonAxes):
 
 
 class _OwnAxes(_SharedMatrices):
-    def solve(self, scatter, weight, own, floor, current):
+    def solve(
+        self,
+        scatter: np.ndarray,
+        weight: np.ndarray,
+        own: np.ndarray,
+        floor: float,
+        current: np.ndarray | None,
+    ) -> np.ndarray:
         variances, axes = np.linalg.eigh(scatter)
-        variances = np.maximum(variances, 0.0)
+        variances = beyond_rounding(variances, floor)
         return assemble(axes, self.variances(variances, weight, own, current))
 
     def variances(
@@ -117,11 +143,15 @@ class EEV(_OwnAxes):
 
     name = "EEV"
 
-    def variances(self, scatter, weight, own, current):
+    def variances(
+        self, scatter: np.ndarray, weight: np.ndarray, own: np.ndarray, current: np.ndarray | None
+    ) -> np.ndarray:
         shared = scatter[weight > 0].sum(axis=0) / weight.sum()
         return np.broadcast_to(shared, scatter.shape)
 
-    def prior_counts(self, dof, shrinks, n_components, n_features):
+    def prior_counts(
+        self, dof: float, shrinks: bool, n_components: int, n_features: int
+    ) -> tuple[float, float]:
         return (dof + n_features + 1 + shrinks) / n_components, 1.0
 
 
@@ -130,13 +160,17 @@ class VEV(_OwnAxes):
 
     name = "VEV"
 
-    def variances(self, scatter, weight, own, current):
+    def variances(
+        self, scatter: np.ndarray, weight: np.ndarray, own: np.ndarray, current: np.ndarray | None
+    ) -> np.ndarray:
         d = scatter.shape[1]
         volumes = None if current is None else np.exp(np.linalg.slogdet(current)[1] / d)
         volumes, shape = scales_and_shape(scatter, weight, own, volumes)
         return volumes[:, None] * shape
 
-    def prior_counts(self, dof, shrinks, n_components, n_features):
+    def prior_counts(
+        self, dof: float, shrinks: bool, n_components: int, n_features: int
+    ) -> tuple[float, float]:
         return 0.0, 1.0
 
 
@@ -145,7 +179,14 @@ class EVV(_SharedMatrices):
 
     name = "EVV"
 
-    def solve(self, scatter, weight, own, floor, current):
+    def solve(
+        self,
+        scatter: np.ndarray,
+        weight: np.ndarray,
+        own: np.ndarray,
+        floor: float,
+        current: np.ndarray | None,
+    ) -> np.ndarray:
         covariances = scatter / own[:, None, None]
         factors, singular = self.factor(covariances)
         if len(singular) and floor > 0:
@@ -159,6 +200,13 @@ class EVV(_SharedMatrices):
         shared = weight @ volumes / weight.sum()
         scale = np.divide(shared, volumes, out=np.zeros_like(volumes), where=sound)
         return scale[:, None, None] * covariances
+
+
+def beyond_rounding(variances: np.ndarray, floor: float) -> np.ndarray:
+    """Variances (K, d) along axes: lost beside the largest is 0, or with a floor the least that is not."""
+    d = variances.shape[1]
+    top = d * _EPS * variances.max(axis=1, keepdims=True)
+    return np.where(variances > top, variances, 4 * d * top if floor > 0 else 0.0)
 
 
 def assemble(axes: np.ndarray, variances: np.ndarray) -> np.ndarray:
