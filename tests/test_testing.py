@@ -452,7 +452,7 @@ class SamplesFirstComponent(PoissonMixture):
     ("estimator", "law"),
     [
         (BicOfAic(3), "check_criteria"),
-        (ScoreForgetsSampleWeights(3), "check_objective"),
+        (ScoreForgetsSampleWeights(3), "check_likelihood"),
         (FitForgetsSampleWeights(3), "check_sample_weights"),
         (FitWritesToItsParameters(3), "check_fit_changes_nothing"),
         (WarmStartBeginsAnew(3), "check_warm_start"),
