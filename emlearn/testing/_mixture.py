@@ -200,9 +200,8 @@ def check_sample_weights(case: MixtureCase) -> None:
             getattr(weighed, method)(X),
             f"{method} of weights 0 to 3 and of repeated rows",
         )
-    if getattr(case.estimator, "prior", None) is None and (
-        getattr(case.estimator, "weight_concentration_prior", None) is None
-    ):
+    settings = case.estimator.get_params(deep=False)
+    if settings.get("prior", "its own") is None and settings["weight_concentration_prior"] is None:
         scaled = case.fit(sample_weight=1000.0 * counts, init_params=case.labels)
         _same_fit(scaled, weighed, "weights times 1000", 1e-6)
     ones = case.fit(sample_weight=np.ones(case.n), init_params=case.labels)
