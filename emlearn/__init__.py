@@ -15,6 +15,7 @@ from .mixture import (
     MultinomialMixture,
     PoissonMixture,
     StudentTMixture,
+    VonMisesFisherMixture,
 )
 
 try:
@@ -34,6 +35,7 @@ __all__ = [
     "MultinomialMixture",
     "PoissonMixture",
     "StudentTMixture",
+    "VonMisesFisherMixture",
     "__version__",
     "show_versions",
 ]

@@ -46,6 +46,9 @@ _DEFAULTS: dict[str, Any] = {
 # multiplications of an E-step, about a quarter of a millisecond, below which threads wait for each other
 _LONG = 2e6
 
+# of the first parameters of one start, how many iterations each is given, and how many go on
+_SHORT, _POLISHED = 50, 4
+
 # objectives this close are the same optimum
 _TIE = 1e-9
 
@@ -348,29 +351,41 @@ class EMMixin(CallbackSupportMixin):
             first = model.initial_parameters(X, sample_weight, random_state)
             return model.m_step(first, None) if isinstance(first, Statistics) else first
 
-        def attempt(number: int, parameters: Any) -> list[loop.Result | SingularError]:
-            if isinstance(parameters, SingularError):
-                return [parameters]
-            accelerate = self._setting("accelerate")
+        def attempt(number: int, start: Any) -> list[loop.Result | SingularError]:
+            if isinstance(start, SingularError):
+                return [start]
             with watch.run(number) as monitor:
-                try:
-                    result = loop.run(
-                        problem,
-                        parameters,
-                        tol=self._setting("tol"),
-                        max_iter=self._setting("max_iter"),
-                        previous=vars(self).get("_previous_objective", -math.inf)
-                        if warm
-                        else -math.inf,
-                        accelerator=ACCELERATORS[accelerate](1e-2 * problem.rows / problem.total)
-                        if accelerate
-                        else None,
-                        monitor=monitor,
-                    )
-                except SingularError as error:
-                    return [error]
-                watch.report(result)
-            return [result]
+                # a start may have several first parameters, of which the best ends the run
+                firsts = start if isinstance(start, list) else [start]
+                if len(firsts) > _POLISHED:
+                    short = [one_run(first, None, min(_SHORT, max_iter)) for first in firsts]
+                    reached = [_sound_objective(run) for run in short]
+                    order = np.argsort(reached[1:], kind="stable")[::-1][: _POLISHED - 1]
+                    firsts = [firsts[0], *(firsts[1 + i] for i in order)]
+                best = _best([one_run(first, monitor, max_iter) for first in firsts])
+                if isinstance(best, loop.Result):
+                    watch.report(best)
+            return [best]
+
+        max_iter = self._setting("max_iter")
+
+        def one_run(parameters: Any, monitor: Any, max_iter: int) -> loop.Result | SingularError:
+            accelerate = self._setting("accelerate")
+            begin = 1e-2 * problem.rows / problem.total
+            try:
+                return loop.run(
+                    problem,
+                    parameters,
+                    tol=self._setting("tol"),
+                    max_iter=max_iter,
+                    previous=vars(self).get("_previous_objective", -math.inf)
+                    if warm
+                    else -math.inf,
+                    accelerator=ACCELERATORS[accelerate](begin) if accelerate else None,
+                    monitor=monitor,
+                )
+            except SingularError as error:
+                return error
 
         def calls() -> Iterator[Any]:
             for number in range(n_runs):  # drawn one after the other, from one stream
@@ -394,8 +409,7 @@ class EMMixin(CallbackSupportMixin):
                 message += " The numerical accuracy can also be improved by passing float64 data instead of float32."
             raise SingularError(message) from outcomes[0]
         sound = [run for run in runs if run.reason is not loop.StopReason.SINGULAR]
-        highest = max(run.objective for run in sound or runs)
-        best = next(run for run in sound or runs if run.objective >= highest - _TIE)
+        best = _best(outcomes)
         self._set_fitted(best, X.dtype)
         bounds = [o.objective if isinstance(o, loop.Result) else math.nan for o in outcomes]
         near = max(self._setting("tol"), _TIE)
@@ -489,6 +503,21 @@ class EMMixin(CallbackSupportMixin):
         with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
             problem = _Problem(self._fitted_model(), X, sample_weight, self._blocks(X), workers)
             return problem.log_likelihood(self.recall())[1] / problem.total
+
+
+def _sound_objective(outcome: loop.Result | SingularError) -> float:
+    sound = isinstance(outcome, loop.Result) and outcome.reason is not loop.StopReason.SINGULAR
+    return outcome.objective if sound else -math.inf
+
+
+def _best(outcomes: list[loop.Result | SingularError]) -> loop.Result | SingularError:
+    """The first of the best runs, of those that ended well if any did."""
+    runs = [outcome for outcome in outcomes if isinstance(outcome, loop.Result)]
+    if not runs:
+        return outcomes[0]
+    runs = [run for run in runs if _sound_objective(run) > -math.inf] or runs
+    highest = max(run.objective for run in runs)
+    return next(run for run in runs if run.objective >= highest - _TIE)
 
 
 def _in_range(sample_weight: np.ndarray | None) -> np.ndarray | None:

@@ -197,7 +197,7 @@ def test_number_of_free_parameters(K, d):
 def test_em_climbs(name, floor, with_prior):
     X, weights = draw(1, n=120)
     gaussian = Gaussian(name, floor, n_factors=2)
-    prior = gaussian.default_prior.bind(X, None, 3, gaussian) if with_prior else None
+    prior = gaussian.default_prior().bind(X, None, 3, gaussian) if with_prior else None
     parameters = gaussian.m_step(gaussian.statistics(None, X, weights), None, prior)
     old, moments, before, shares = None, None, -np.inf, weights.mean(axis=0)
     for _ in range(40):
@@ -270,7 +270,7 @@ def test_one_feature(name):
 def test_an_empty_component_enters_nothing_that_is_shared(name, with_prior):
     X, weights = draw()
     gaussian, current = fitted(name, X, weights)
-    prior = gaussian.default_prior.bind(X, None, 3, gaussian) if with_prior else None
+    prior = gaussian.default_prior().bind(X, None, 3, gaussian) if with_prior else None
     weights = weights[:, :2] / weights[:, :2].sum(axis=1, keepdims=True)
     emptied = np.column_stack([weights, np.zeros(len(X))])
     _, found = fitted(name, X, emptied, current=current, prior=prior, steps=60)
@@ -366,19 +366,19 @@ def test_factors_of_a_factor_model_are_found():
 
 def test_default_prior_is_that_of_fraley_and_raftery():
     X = load_iris().data
-    prior = Gaussian.default_prior.bind(X, None, 2, Gaussian("VEV"))
+    prior = Gaussian.default_prior().bind(X, None, 2, Gaussian("VEV"))
     np.testing.assert_allclose(prior.mean, X.mean(axis=0))
     np.testing.assert_allclose(prior.scale, np.cov(X.T) / np.sqrt(2))
     assert (prior.mean_count, prior.degrees_of_freedom) == (0.01, 6.0)
-    diagonal = Gaussian.default_prior.bind(X, None, 2, Gaussian("VEI"))
+    diagonal = Gaussian.default_prior().bind(X, None, 2, Gaussian("VEI"))
     np.testing.assert_allclose(diagonal.scale, X.var(axis=0, ddof=1).mean() / np.sqrt(2))
 
 
 def test_weights_are_repetitions_for_the_prior():
     X, _ = draw(n=30)
     counts = np.random.RandomState(0).randint(4, size=30)
-    weighted = Gaussian.default_prior.bind(X, counts.astype(float), 2, Gaussian())
-    repeated = Gaussian.default_prior.bind(np.repeat(X, counts, axis=0), None, 2, Gaussian())
+    weighted = Gaussian.default_prior().bind(X, counts.astype(float), 2, Gaussian())
+    repeated = Gaussian.default_prior().bind(np.repeat(X, counts, axis=0), None, 2, Gaussian())
     np.testing.assert_allclose(weighted.mean, repeated.mean)
     np.testing.assert_allclose(weighted.scale, repeated.scale)
 
@@ -433,6 +433,6 @@ def test_moments_with_a_prior_leave_the_statistics_alone():
     gaussian = Gaussian("VEE", 0.1)
     moments = gaussian.statistics(None, X, weights)
     copy = Moments(moments.weight.copy(), moments.mean.copy(), moments.scatter.copy(), "full")
-    gaussian.m_step(moments, None, gaussian.default_prior.bind(X, None, 3, gaussian))
+    gaussian.m_step(moments, None, gaussian.default_prior().bind(X, None, 3, gaussian))
     for name in ("weight", "mean", "scatter"):
         np.testing.assert_array_equal(getattr(moments, name), getattr(copy, name))

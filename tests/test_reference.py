@@ -30,6 +30,8 @@ def mclust_cells(table):
         header, rows = read(f"{data}_{table}")
         for row in rows:
             cell = dict(zip(header, row, strict=True))
+            if cell.get("loglik_map_tight") == "NA":  # mclust gave up
+                continue
             name = {"V": "VVV", "E": "EEE"}.get(cell["model"], cell["model"])
             yield pytest.param(data, name, cell, id=f"{data}-{name}-{cell['G']}")
 
@@ -42,10 +44,6 @@ def rows_and_labels(data, G):
         return X, np.zeros(len(X), dtype=int)
     header, rows = read(f"{data}_init_labels")
     return X, np.array([int(row[header.index(f"G{G}")]) for row in rows]) - 1
-
-
-# VVE has several optima, and mclust's M-step, which is not at a maximum, leads to a better one here
-ELSEWHERE = {("iris", 5), ("diabetes", 8), ("wreath", 4)}
 
 
 @pytest.mark.parametrize(("data", "covariance_type", "cell"), list(mclust_cells("table")))
@@ -75,8 +73,8 @@ def test_bic_of_mclust(data, covariance_type, cell):
         model.fit(X)
     assert model.n_parameters_ == int(cell["nparam"])
     reached, expected = -model.bic(X), float(cell["bic_tight"])
-    if covariance_type == "VVE":
-        assert reached >= expected - (40 if (data, G) in ELSEWHERE else 1e-4)
+    if covariance_type == "VVE":  # has several optima, and mclust's M-step is not at a maximum
+        assert reached >= expected - 1e-4
     else:
         assert reached == pytest.approx(expected, abs=1e-4)
 
@@ -102,13 +100,12 @@ def test_one_m_step_of_mclust(data):
 
 @pytest.mark.parametrize(("data", "covariance_type", "cell"), list(mclust_cells("prior_tight")))
 def test_posterior_mode_of_mclust(data, covariance_type, cell):
-    if covariance_type == "EEI":
-        pytest.skip("mclust's EEI is no posterior mode: its means are not shrunk")
-    if data == "diabetes" and covariance_type in ("EEV", "VEV") and int(cell["G"]) >= 4:
-        pytest.skip("another optimum from the same start")
-    if cell["loglik_map_tight"] == "NA":
-        pytest.skip("mclust gives up")
     G = int(cell["G"])
+    near = 1e-4
+    if covariance_type == "EEI":  # mclust's is no posterior mode: its means are not shrunk
+        near = 0.8
+    if data == "diabetes" and covariance_type in ("EEV", "VEV") and G >= 4:
+        near = 12.0  # another optimum from the same start
     X, labels = rows_and_labels(data, G)
     # mclust forgets the scale in EII
     prior = NormalInverseWishart(scale=1e-12) if covariance_type == "EII" else "default"
@@ -125,7 +122,7 @@ def test_posterior_mode_of_mclust(data, covariance_type, cell):
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X)
     value = model.score_samples(X).sum()
-    assert value == pytest.approx(float(cell["loglik_map_tight"]), abs=1e-4)
+    assert value == pytest.approx(float(cell["loglik_map_tight"]), abs=near)
 
 
 def test_other_units_are_exact():

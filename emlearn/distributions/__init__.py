@@ -12,9 +12,20 @@ from .normal_inverse_wishart import NormalInverseWishart
 from .poisson import Poisson, PoissonParameters
 from .product import Product, ProductParameters, ProductPrior
 from .student_t import StudentT, StudentTParameters
+from .von_mises_fisher import VonMisesFisher, VonMisesFisherParameters
 
 #: every family, for the tests that hold its laws
-REGISTRY = (Gaussian, StudentT, Bernoulli, Categorical, Poisson, Multinomial, Gamma, Product)
+REGISTRY = (
+    Gaussian,
+    StudentT,
+    Bernoulli,
+    Categorical,
+    Poisson,
+    Multinomial,
+    VonMisesFisher,
+    Gamma,
+    Product,
+)
 
 __all__ = [
     "REGISTRY",
@@ -40,5 +51,7 @@ __all__ = [
     "ProductPrior",
     "StudentT",
     "StudentTParameters",
+    "VonMisesFisher",
+    "VonMisesFisherParameters",
     "WithNoise",
 ]

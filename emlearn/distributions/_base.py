@@ -138,6 +138,12 @@ class Distribution(BaseEstimator, ABC):
         ``parameters`` are the current ones, or None at a start.
         """
 
+    def alternatives(
+        self, statistics: Statistics, parameters: Any, prior: Prior | None = None
+    ) -> list[Any]:
+        """Other parameters for a run to begin with than those of the first M-step, which has several optima."""
+        return []
+
     def log_prior(self, parameters: Any, prior: Prior) -> float:
         """Log-density of the parameters under the prior, which is bound."""
         raise NotImplementedError(f"{type(self).__name__} has no prior")

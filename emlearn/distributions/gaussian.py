@@ -213,6 +213,22 @@ class Gaussian(Distribution):
             raise SingularError(f"{SINGULAR_MESSAGE} Singular components: {singular.tolist()}.")
         return GaussianParameters(moments.mean, covariances, factors, **others)
 
+    def alternatives(
+        self,
+        statistics: Moments,
+        parameters: GaussianParameters,
+        prior: NormalInverseWishart | None = None,
+    ) -> list[GaussianParameters]:
+        covariance, moments, floor = self.covariance, statistics, self.reg_covar
+        if prior is not None:
+            moments, floor = posterior_moments(moments, prior, covariance, floor), 0.0
+        others = []
+        for covariances in covariance.alternatives(moments, floor):
+            factors, singular = covariance.factor(covariances)
+            if not len(singular):
+                others.append(GaussianParameters(parameters.means, covariances, factors))
+        return others
+
     def log_prior(self, parameters: GaussianParameters, prior: NormalInverseWishart) -> float:
         """Log-density of the parameters, normalised where the prior of the model is a density."""
         return log_density(prior, self.covariance, parameters.means, parameters.precisions_cholesky)
@@ -281,7 +297,7 @@ class Gaussian(Distribution):
         covariance = self.covariance
         means = np.atleast_2d(as_float(values["means"]))
         shape = covariance.shape(*means.shape)
-        arrays = {name: values.get(name) for name in ("covariances", "precisions_cholesky")}
+        arrays = {name: values.get(name) for name in ("precisions_cholesky", "covariances")}
         for name, value in arrays.items():
             if value is not None:
                 arrays[name] = value = as_float(value)
@@ -289,7 +305,7 @@ class Gaussian(Distribution):
                     raise ValueError(
                         f"The parameter '{name}_' should have the shape of {shape}, but got {value.shape}"
                     )
-        covariances, factors = arrays.values()
+        factors, covariances = arrays.values()
         if factors is not None:
             factors = covariance.read_factors(factors)
             if covariances is None:

@@ -155,6 +155,14 @@ class WithNoise(Distribution):
         origin, edges = self._box if parameters is None else (parameters.origin, parameters.edges)
         return NoisyParameters(self.family.m_step(statistics, inner, prior), origin, edges)
 
+    def alternatives(
+        self, statistics: Statistics, parameters: NoisyParameters, prior: Prior | None = None
+    ) -> list[NoisyParameters]:
+        return [
+            NoisyParameters(other, parameters.origin, parameters.edges)
+            for other in self.family.alternatives(statistics, parameters.components, prior)
+        ]
+
     def log_prior(self, parameters: NoisyParameters, prior: Prior) -> float:
         return self.family.log_prior(parameters.components, prior)
 

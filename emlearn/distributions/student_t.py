@@ -207,6 +207,15 @@ class StudentT(Distribution):
         df = np.clip(2.0 * solve_gamma_shape(gap), low, high)
         return np.where(weight > 0, df, parameters.degrees_of_freedom)
 
+    def alternatives(
+        self,
+        statistics: Joint,
+        parameters: StudentTParameters,
+        prior: NormalInverseWishart | None = None,
+    ) -> list[StudentTParameters]:
+        others = self.gaussian.alternatives(statistics["moments"], parameters.scaled, prior)
+        return [StudentTParameters(scaled, parameters.degrees_of_freedom) for scaled in others]
+
     def log_prior(self, parameters: StudentTParameters, prior: NormalInverseWishart) -> float:
         return self.gaussian.log_prior(parameters.scaled, prior)
 

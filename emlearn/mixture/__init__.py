@@ -10,6 +10,7 @@ from ._mixture import Mixture
 from ._multinomial import MultinomialMixture
 from ._poisson import PoissonMixture
 from ._student_t import StudentTMixture
+from ._von_mises_fisher import VonMisesFisherMixture
 
 __all__ = [
     "BayesianGaussianMixture",
@@ -22,4 +23,5 @@ __all__ = [
     "MultinomialMixture",
     "PoissonMixture",
     "StudentTMixture",
+    "VonMisesFisherMixture",
 ]

@@ -29,6 +29,9 @@ __all__ = ["NOISE", "BaseMixture"]
 #: what ``noise`` may be, in the mixtures of continuous families
 NOISE = ["boolean", Interval(Real, 0.0, None, closed="neither")]
 
+# rows times runs up to which a start tries every alternative that its family knows
+_SMALL = 100_000
+
 # share of the rows that a noise component begins with where the start says nothing of it
 _NOISE_SHARE = 0.05
 
@@ -254,9 +257,15 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         statistics: Joint,
         X: Any,
         sample_weight: np.ndarray | None,
-    ) -> MixtureParameters:
+    ) -> MixtureParameters | list[MixtureParameters]:
         """What the first statistics become: their M-step, unless the user gave some of the parameters."""
-        return model.m_step(statistics, None)
+        first = model.m_step(statistics, None)
+        others = model.distribution.alternatives(
+            statistics["components"], first.components, model.prior
+        )
+        if X.shape[0] * len(others) > _SMALL:
+            return first
+        return [first, *(MixtureParameters(first.weights, other) for other in others)]
 
     def _given_parameters(self) -> MixtureParameters:
         """The parameters that the user gave, where these are all."""

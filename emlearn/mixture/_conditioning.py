@@ -93,7 +93,7 @@ class ConditioningMixin:
         >>> mixture = GaussianMixture(2, random_state=0).fit(load_faithful().data)
         >>> given = mixture.condition([0], [4.0])
         >>> float((given.weights_ @ given.means_).round(1)[0])
-        78.3
+        78.4
         """
         parameters, known = self._elliptical(features)
         x = read_array(values, "values")

@@ -89,6 +89,10 @@ class Covariance(ABC):
         """The M-step, and what the model publishes besides; ``current`` are parameters."""
         return self.m_step(moments, floor, None if current is None else current.covariances), {}
 
+    def alternatives(self, moments: Moments, floor: float) -> list[np.ndarray]:
+        """Other covariances for EM to begin with, where its M-step has several optima."""
+        return []
+
     @abstractmethod
     def prior_counts(
         self, dof: float, shrinks: bool, n_components: int, n_features: int

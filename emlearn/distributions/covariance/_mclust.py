@@ -18,9 +18,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..._kernels import gaussian_twin as twin
+from ...em.statistics import Moments
 from ._axes import common_axes, diagonals
 from ._diagonal import COLD, REST, WARM, Shared, one_volume, scales_and_shape
 from ._simple import Full
+
+# axes in any direction that a start tries
+_ANY = 40
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -93,13 +97,20 @@ class _CommonAxes(_SharedMatrices):
     ) -> np.ndarray:
         equal_volume = self.name[0] == "E"
         axes = common_axes(scatter, weight, equal_volume=equal_volume, current=current)
-        variances = diagonals(scatter, axes)
-        variances = beyond_rounding(variances, floor)
-        if equal_volume:
-            variances = one_volume(variances, weight)
-        else:
-            variances /= own[:, None]
-        return assemble(axes, variances)
+        return self._along(axes, scatter, weight, own, floor)
+
+    def _along(
+        self,
+        axes: np.ndarray,
+        scatter: np.ndarray,
+        weight: np.ndarray,
+        own: np.ndarray,
+        floor: float,
+    ) -> np.ndarray:
+        variances = beyond_rounding(diagonals(scatter, axes), floor)
+        if self.name[0] == "E":
+            return assemble(axes, one_volume(variances, weight))
+        return assemble(axes, variances / own[:, None])
 
 
 class EVE(_CommonAxes):
@@ -112,6 +123,25 @@ class VVE(_CommonAxes):
     """Common axes, variances along them for each component."""
 
     name = "VVE"
+
+    def alternatives(self, moments: Moments, floor: float) -> list[np.ndarray]:
+        """Covariances along the features' axes, those of all rows, those of each component, and any.
+
+        The optima of EM differ in their axes, and the best axes of the start decide for one of them.
+        """
+        weight = moments.weight
+        if weight.min() <= 0 or moments.scatter.shape[1] == 1:
+            return []
+        d = moments.scatter.shape[1]
+        scatter = moments.scatter + (floor * weight)[:, None, None] * np.eye(d)
+        inside = scatter / weight[:, None, None]
+        guesses = [
+            np.eye(d),
+            *np.linalg.eigh(np.stack([scatter.sum(axis=0), inside.sum(axis=0)]))[1],
+        ]
+        guesses += list(np.linalg.eigh(inside)[1])
+        guesses += list(np.linalg.qr(np.random.RandomState(0).standard_normal((_ANY, d, d)))[0])
+        return [self._along(axes, scatter, weight, weight, floor) for axes in guesses]
 
 
 class _OwnAxes(_SharedMatrices):
