@@ -16,6 +16,7 @@ from emlearn.distributions import (
     Poisson,
     Product,
     StudentT,
+    VonMisesFisher,
     WithNoise,
 )
 from emlearn.distributions.covariance import COVARIANCES
@@ -31,6 +32,7 @@ from emlearn.mixture import (
     MultinomialMixture,
     PoissonMixture,
     StudentTMixture,
+    VonMisesFisherMixture,
 )
 from emlearn.testing import (
     check_distribution,
@@ -63,6 +65,9 @@ NAMES = np.stack(
     axis=1,
 )
 POSITIVE = RNG.gamma(np.array([[2.0, 9.0], [6.0, 0.8], [20.0, 4.0]])[Z], [1.0, 0.3])
+DIRECTIONS = np.array([[2.0, 0.0, 1.0], [-2.0, 2.0, 0.0], [0.0, -1.0, -3.0]])[Z]
+DIRECTIONS = DIRECTIONS + RNG.standard_normal((120, 3))
+LENGTHS = np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
 FRAME = pd.DataFrame({"size": NUMBERS[:, 0], "kind": NAMES[:, 0], "count": COUNTS[:, 0]})
 
 
@@ -85,6 +90,13 @@ def reference_of_product(rng, n):
         {"size": size, "kind": np.array(list("abc"))[kind], "count": count.astype(float)}
     )
     return rows, log_density
+
+
+def reference_of_sphere(rng, n):
+    """Uniform directions."""
+    rows = rng.standard_normal((n, 3))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows, np.full(n, -np.log(4 * np.pi))
 
 
 # family -> its examples: distribution, rows, and further arguments of the suite. A new family is a line here.
@@ -118,6 +130,11 @@ EXAMPLES = {
     Multinomial: [
         (Multinomial(), DRAWS, {"support": [r for r in grid(7, 7, 7) if r.sum() == 6]}),
         (Multinomial(), DRAWS, {}),
+    ],
+    VonMisesFisher: [
+        (VonMisesFisher(), DIRECTIONS / LENGTHS, {"reference": reference_of_sphere}),
+        (VonMisesFisher("tied", normalize=True), DIRECTIONS, {"reference": reference_of_sphere}),
+        (VonMisesFisher(4.0), DIRECTIONS / LENGTHS, {"reference": reference_of_sphere}),
     ],
     Gamma: [
         (Gamma(), POSITIVE, {}),
@@ -153,6 +170,7 @@ MIXTURES = {
     CategoricalMixture: [(CategoricalMixture(3), NAMES)],
     PoissonMixture: [(PoissonMixture(3), COUNTS), (PoissonMixture(3), sparse.csr_matrix(COUNTS))],
     MultinomialMixture: [(MultinomialMixture(3), DRAWS)],
+    VonMisesFisherMixture: [(VonMisesFisherMixture(3), DIRECTIONS / LENGTHS)],
     GammaMixture: [(GammaMixture(3), POSITIVE)],
     MixedMixture: [(MixedMixture(3), FRAME)],
     Mixture: [(Mixture(3, distribution=Gaussian("diag")), NUMBERS)],
