@@ -17,6 +17,7 @@ from .mixture import (
     StudentTMixture,
     VonMisesFisherMixture,
 )
+from .model_selection import MixtureSelector
 
 try:
     __version__ = version("emlearn")
@@ -32,6 +33,7 @@ __all__ = [
     "GaussianMixture",
     "MixedMixture",
     "Mixture",
+    "MixtureSelector",
     "MultinomialMixture",
     "PoissonMixture",
     "StudentTMixture",

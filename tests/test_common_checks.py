@@ -42,6 +42,10 @@ def expected_to_fail(estimator):
     if type(estimator).__name__ == "VonMisesFisherMixture":
         reason = "rows of zeros have no direction"
         failures |= {"check_estimators_dtypes": reason, "check_estimator_sparse_tag": reason}
+    if type(estimator).__name__ == "MixtureSelector":
+        failures["check_sample_weight_equivalence_on_dense_data"] = (
+            "several components begin with k-means, whose draws differ between weights and repeated rows"
+        )
     if type(estimator).__name__ == "CategoricalMixture":
         failures["check_sample_weight_equivalence_on_dense_data"] = (
             "every number is a category: predict has cells that a fit without the rows of weight 0"

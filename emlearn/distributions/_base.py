@@ -180,6 +180,9 @@ class Distribution(BaseEstimator, ABC):
         names = [f.name for f in dataclasses.fields(self.parameters_class)]
         return self.parameters_class(*(as_float(values[name]) for name in names))
 
+    def check_parameters(self, parameters: Any) -> None:
+        """ValueError where parameters that a user gave are outside their domain."""
+
     def degeneracies(self, parameters: Any, weights: np.ndarray) -> list[str]:
         """What is wrong with which components, in sentences; an empty component needs none."""
         return []
@@ -204,6 +207,25 @@ class Distribution(BaseEstimator, ABC):
         Returns whether all rows are finite; None without a kernel.
         """
         return None
+
+
+def check_domain(value: np.ndarray, low: float, high: float, name: str) -> None:
+    """ValueError unless all of a parameter are numbers from ``low`` to ``high``."""
+    if not np.all(np.isfinite(value)) or value.min() < low or value.max() > high:
+        raise ValueError(
+            f"The parameter {name!r} must hold numbers from {low:g} to {high:g}, got"
+            f" {np.nanmin(value):g} to {np.nanmax(value):g}."
+        )
+
+
+def check_sums(value: np.ndarray, name: str) -> None:
+    """ValueError unless each row sums to 1."""
+    totals = value.sum(axis=1)
+    if np.any(np.abs(totals - 1.0) > 1e-6):
+        row = int(np.abs(totals - 1.0).argmax())
+        raise ValueError(
+            f"The parameter {name!r} must have rows that sum to 1, got {totals[row]:g} for component {row}."
+        )
 
 
 def as_float(value: Any) -> np.ndarray:

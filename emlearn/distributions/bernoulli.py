@@ -12,6 +12,7 @@ from scipy.special import betaln, xlog1py, xlogy
 from sklearn.utils import InputTags
 
 from ..em.statistics import Sums
+from ._base import check_domain
 from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty, refuse
 
 __all__ = ["Bernoulli", "BernoulliParameters"]
@@ -176,6 +177,9 @@ class Bernoulli(LinearFamily):
         return (rng.uniform(size=p.shape) < p).astype(np.float64)
 
     # --------------------------------------------------------- parameters
+
+    def check_parameters(self, parameters: BernoulliParameters) -> None:
+        check_domain(parameters.probabilities, 0.0, 1.0, "probabilities")
 
     def shape(self, parameters: BernoulliParameters) -> tuple[int, int]:
         return parameters.probabilities.shape

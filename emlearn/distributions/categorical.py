@@ -14,6 +14,7 @@ from sklearn.utils import InputTags
 from sklearn.utils._missing import is_scalar_nan
 
 from ..em.statistics import Sums
+from ._base import check_domain, check_sums
 from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty
 
 __all__ = ["Categorical", "CategoricalParameters"]
@@ -220,6 +221,11 @@ class Categorical(LinearFamily):
         return out
 
     # --------------------------------------------------------- parameters
+
+    def check_parameters(self, parameters: CategoricalParameters) -> None:
+        for block in _columns(parameters.probabilities, parameters.sizes):
+            check_domain(block, 0.0, 1.0, "probabilities")
+            check_sums(block, "probabilities")
 
     def shape(self, parameters: CategoricalParameters) -> tuple[int, int]:
         return len(parameters.probabilities), len(parameters.sizes)

@@ -12,6 +12,7 @@ from sklearn.utils import InputTags
 
 from ..em.statistics import Sums
 from ..exceptions import SingularError
+from ._base import check_domain
 from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty, refuse
 from ._special import solve_gamma_shape
 
@@ -185,6 +186,11 @@ class Gamma(LinearFamily):
         return np.maximum(rng.gamma(shapes, scales), np.finfo(np.float64).tiny)
 
     # --------------------------------------------------------- parameters
+
+    def check_parameters(self, parameters: GammaParameters) -> None:
+        tiny = float(np.finfo(np.float64).tiny)
+        check_domain(parameters.shapes, tiny, np.inf, "shapes")
+        check_domain(parameters.scales, tiny, np.inf, "scales")
 
     def shape(self, parameters: GammaParameters) -> tuple[int, int]:
         return parameters.shapes.shape

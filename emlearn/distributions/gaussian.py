@@ -14,7 +14,7 @@ from .._kernels import gaussian as kernel
 from .._kernels import gaussian_twin as twin
 from ..em.statistics import Moments
 from ..exceptions import SingularError
-from ._base import Distribution, as_float
+from ._base import Distribution, as_float, check_domain
 from .covariance import COVARIANCES, Covariance
 from .normal_inverse_wishart import NormalInverseWishart, log_density, posterior_moments
 
@@ -276,6 +276,9 @@ class Gaussian(Distribution):
     def n_free(self, parameters: GaussianParameters) -> int:
         K, d = parameters.means.shape
         return K * d + self.covariance.n_free(K, d)
+
+    def check_parameters(self, parameters: GaussianParameters) -> None:
+        check_domain(parameters.means, -np.inf, np.inf, "means")
 
     def shape(self, parameters: GaussianParameters) -> tuple[int, int]:
         return parameters.means.shape

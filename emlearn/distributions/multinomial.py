@@ -12,6 +12,7 @@ from scipy.special import gammaln, xlogy
 from sklearn.utils import InputTags
 
 from ..em.statistics import Sums
+from ._base import check_domain, check_sums
 from ._linear import ConjugatePrior, LinearFamily, Rows, check_counts, keep_empty
 
 __all__ = ["Multinomial", "MultinomialParameters"]
@@ -131,6 +132,10 @@ class Multinomial(LinearFamily):
         return np.vstack(rows).astype(np.float64)
 
     # --------------------------------------------------------- parameters
+
+    def check_parameters(self, parameters: MultinomialParameters) -> None:
+        check_domain(parameters.probabilities, 0.0, 1.0, "probabilities")
+        check_sums(parameters.probabilities, "probabilities")
 
     def shape(self, parameters: MultinomialParameters) -> tuple[int, int]:
         return parameters.probabilities.shape

@@ -181,6 +181,11 @@ class WithNoise(Distribution):
 
     # --------------------------------------------------------- parameters
 
+    def check_parameters(self, parameters: NoisyParameters) -> None:
+        self.family.check_parameters(parameters.components)
+        if not np.isfinite(parameters.log_volume):
+            raise ValueError("The parameter 'noise_edges' spans no volume.")
+
     def shape(self, parameters: NoisyParameters) -> tuple[int, int]:
         K, d = self.family.shape(parameters.components)
         return K + 1, d

@@ -12,6 +12,7 @@ from scipy.special import gammaln, xlogy
 from sklearn.utils import InputTags
 
 from ..em.statistics import Sums
+from ._base import check_domain
 from ._linear import ConjugatePrior, LinearFamily, Rows, check_counts, keep_empty
 
 __all__ = ["Poisson", "PoissonParameters"]
@@ -111,6 +112,9 @@ class Poisson(LinearFamily):
         return rng.poisson(np.repeat(parameters.rates, counts, axis=0)).astype(np.float64)
 
     # --------------------------------------------------------- parameters
+
+    def check_parameters(self, parameters: PoissonParameters) -> None:
+        check_domain(parameters.rates, 0.0, np.inf, "rates")
 
     def shape(self, parameters: PoissonParameters) -> tuple[int, int]:
         return parameters.rates.shape

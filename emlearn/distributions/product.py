@@ -339,6 +339,10 @@ class Product(Distribution):
 
     # --------------------------------------------------------- parameters
 
+    def check_parameters(self, parameters: ProductParameters) -> None:
+        for name, family in self.families.items():
+            family.check_parameters(parameters.parts[name])
+
     def shape(self, parameters: ProductParameters) -> tuple[int, int]:
         shapes = [family.shape(parameters.parts[name]) for name, family in self.families.items()]
         return shapes[0][0], sum(d for _, d in shapes)

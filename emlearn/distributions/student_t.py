@@ -13,7 +13,7 @@ from scipy.special import digamma, gammaln
 from .._kernels import COMPILED
 from .._kernels import gaussian as kernel
 from ..em.statistics import Joint, Moments, Sums
-from ._base import Distribution, as_float
+from ._base import Distribution, as_float, check_domain
 from ._special import solve_gamma_shape
 from .gaussian import Gaussian, GaussianParameters
 from .normal_inverse_wishart import NormalInverseWishart, posterior_moments
@@ -238,6 +238,11 @@ class StudentT(Distribution):
         return means + (normal - means) * np.sqrt(df / rng.chisquare(df))[:, None]
 
     # --------------------------------------------------------- parameters
+
+    def check_parameters(self, parameters: StudentTParameters) -> None:
+        tiny = float(np.finfo(np.float64).tiny)
+        check_domain(parameters.degrees_of_freedom, tiny, np.inf, "degrees_of_freedom")
+        self.gaussian.check_parameters(parameters.scaled)
 
     def shape(self, parameters: StudentTParameters) -> tuple[int, int]:
         return parameters.scaled.means.shape

@@ -155,8 +155,8 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
 
     @classmethod
     def _from_given(cls, weights: Any, given: dict[str, Any], settings: dict[str, Any]) -> Self:
-        weights = check_mixing_weights(weights, np.size(weights), "weights")
-        mixture = cls(len(weights), **{"init_params": {"weights": weights, **given}, **settings})
+        given = {"weights": weights, **given}
+        mixture = cls(np.size(weights), **{"init_params": given, **settings})
         fitted = mixture._given_parameters()
         for name, value in mixture.publish(fitted).items():
             setattr(mixture, name, value)
@@ -269,17 +269,23 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
 
     def _given_parameters(self) -> MixtureParameters:
         """The parameters that the user gave, where these are all."""
-        given = dict(self.init_params)
+        given, K = dict(self.init_params), self.n_components
+        distribution = self._resolved()
         try:
-            weights, n_weights = given.pop("weights"), self.n_components
-            if getattr(self, "noise", False):
-                weights, n_weights = np.append(weights, given.pop("noise_weight")), n_weights + 1
-            weights = check_mixing_weights(weights, n_weights)
-            components = self._resolved().recall(given)
+            weights = given.pop("weights")
+            if getattr(self, "noise", False):  # its weight is one of those that sum to 1
+                weights, K = np.append(weights, given.pop("noise_weight")), K + 1
+            weights = check_mixing_weights(weights, K, "weights")
+            components = distribution.recall(given)
         except KeyError as error:
             raise ValueError(
                 f"init_params: the parameter {error} is missing; give all of them by name, or labels."
             ) from error
+        if distribution.shape(components)[0] != K:
+            raise ValueError(
+                f"init_params: {K} weights, but parameters of {distribution.shape(components)[0]} components."
+            )
+        distribution.check_parameters(components)
         return MixtureParameters(weights, components)
 
     def _needs_start(self) -> bool:

@@ -28,9 +28,12 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
     Parameters
     ----------
     n_components : int, default=1
-    covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
-        A matrix for each component, one matrix for all, a variance for each
-        component and feature, a variance for each component.
+    covariance_type : str, default="full"
+        "full", "tied", "diag", "spherical": a matrix for each component, one matrix for all, a
+        variance for each component and feature, a variance for each component. Or one of mclust's
+        codes, which say of volume, shape and orientation whether it is equal (E), varies (V) or is
+        none (I): EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV. Or "factor": loadings of
+        ``n_factors`` columns and a noise variance for each component and feature.
     tol : float, default=1e-3
         Stop when an iteration changed the mean log-likelihood of a row by less.
     reg_covar : float, default=1e-6
@@ -72,17 +75,24 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
     weights_ : ndarray of shape (n_components,)
     means_ : ndarray of shape (n_components, n_features)
     covariances_, precisions_, precisions_cholesky_ : ndarray
-        Of shape (n_components, n_features, n_features) for "full", (n_features,
-        n_features) for "tied", (n_components, n_features) for "diag",
-        (n_components,) for "spherical". ``precisions_ = precisions_cholesky_ @
-        precisions_cholesky_.T``, the factor an upper triangle.
+        Of shape (n_features, n_features) for "tied" and EEE; (n_components, n_features) for "diag"
+        and EEI VEI EVI VVI; (n_components,) for "spherical" and EII VII; else (n_components,
+        n_features, n_features). ``precisions_ = precisions_cholesky_ @ precisions_cholesky_.T``, the
+        factor an upper triangle.
+    loadings_ : ndarray of shape (n_components, n_features, n_factors)
+    noise_variances_ : ndarray of shape (n_components, n_features)
+        For "factor": ``covariances_ = loadings_ @ loadings_.T + diag(noise_variances_)``.
+    noise_weight_, noise_volume_ : float
+    noise_origin_ : ndarray of shape (n_features,)
+    noise_edges_ : ndarray of shape (n_features, n_features)
+        Where there is a noise component: its weight, and corner and edges of its region.
     converged_ : bool
     n_iter_ : int
         M-steps of the best fit; an accepted extrapolation counts as one.
     n_e_steps_ : int
         Its E-steps, the final one included.
     lower_bound_ : float
-        Mean log-likelihood of a row: ``score(X)``.
+        Mean log-likelihood of a row, ``score(X)``; with priors, their share on top.
     lower_bounds_ : ndarray of shape (``n_iter_``,)
         The same after each M-step.
     restart_lower_bounds_ : ndarray of shape (n_init,)
@@ -104,6 +114,9 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
 
     References
     ----------
+    Celeux, G. and Govaert, G. (1995). Gaussian parsimonious clustering models. Pattern
+    Recognition 28(5), 781-793.
+
     Dempster, A. P., Laird, N. M. and Rubin, D. B. (1977). Maximum likelihood
     from incomplete data via the EM algorithm. Journal of the Royal Statistical
     Society B 39(1), 1-38.
@@ -202,7 +215,7 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
         means : array-like of shape (n_components, n_features)
         covariances : array-like
             In the shape of ``covariances_``.
-        covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+        covariance_type : str, default="full"
         **parameters : dict
             Further parameters of the constructor.
 
@@ -238,7 +251,7 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
         shape = covariance.shape(*means.shape)
         covariances = read_array(covariances, "covariances")
         check_shape(covariances, shape, f"{covariance_type} covariance")
-        if len(shape) > 1 and shape[-1] == shape[-2] and covariance_type in ("full", "tied"):
+        if covariance.form != "diag":
             if not np.allclose(covariances, np.swapaxes(covariances, -1, -2)):
                 raise ValueError(
                     f"'{covariance_type} covariance' should be symmetric, positive-definite"
