@@ -32,8 +32,8 @@ class FitWatch:
         self.active = bool(getattr(estimator, "_skl_callbacks", ()))
         self.root.call_on_fit_task_begin(estimator=estimator, **self.given)
 
-    def run(self, number: int) -> RunWatch:
-        return RunWatch(self, number)
+    def run(self, number: int, n_paths: int = 1) -> RunWatch:
+        return RunWatch(self, number, n_paths)
 
     def report(self, result: Result) -> None:
         if self.verbose:
@@ -49,10 +49,10 @@ class FitWatch:
 
 
 class RunWatch:
-    """One run: a task with a leaf for each iteration."""
+    """One run, from one or several first parameters: a task with a leaf for each iteration."""
 
-    def __init__(self, watch: FitWatch, number: int) -> None:
-        self.watch, self.number = watch, number
+    def __init__(self, watch: FitWatch, number: int, n_paths: int) -> None:
+        self.watch, self.number, self.n_paths = watch, number, n_paths
         self.context: CallbackContext | None = None
         self.clock = time.perf_counter()
 
@@ -63,7 +63,9 @@ class RunWatch:
         if watch.active:
             with watch.lock:
                 self.context = watch.root.subcontext(
-                    task_name="restart", task_id=self.number, max_subtasks=watch.max_iter
+                    task_name="restart",
+                    task_id=self.number,
+                    max_subtasks=watch.max_iter * self.n_paths,
                 )
                 self.context.call_on_fit_task_begin(estimator=watch.estimator, **watch.given)
         return self if watch.active or watch.verbose else None

@@ -354,9 +354,9 @@ class EMMixin(CallbackSupportMixin):
         def attempt(number: int, start: Any) -> list[loop.Result | SingularError]:
             if isinstance(start, SingularError):
                 return [start]
-            with watch.run(number) as monitor:
-                # a start may have several first parameters, of which the best ends the run
-                firsts = start if isinstance(start, list) else [start]
+            # a start may have several first parameters, of which the best ends the run
+            firsts = start if isinstance(start, list) else [start]
+            with watch.run(number, min(len(firsts), _POLISHED)) as monitor:
                 if len(firsts) > _POLISHED:
                     short = [one_run(first, None, min(_SHORT, max_iter)) for first in firsts]
                     reached = [_sound_objective(run) for run in short]

@@ -24,6 +24,7 @@ ALLOWED = {
     "mixture": {"_data", "base", "distributions", "em", "exceptions", "latent"},
     "model_selection": {"distributions", "em.shared", "exceptions", "mixture"},
     "datasets": set(),
+    "testing": {"distributions", "em", "exceptions", "latent", "mixture"},
     "_show_versions": {"_kernels"},
 }
 

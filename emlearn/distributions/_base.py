@@ -48,6 +48,8 @@ class Distribution(BaseEstimator, ABC):
     check_arguments: ClassVar[Mapping[str, Any]] = {}
     #: True where :meth:`encode` takes what the user gave, data frames of mixed types included
     takes_frames: ClassVar[bool] = False
+    #: False where an M-step improves the expected log-density but need not maximise it
+    exact: ClassVar[bool] = True
     #: share of each row that a drawn start spreads evenly: EM never leaves a probability of 0
     start_softness: ClassVar[float] = 0.0
     #: whether densities are computed with BLAS, whose results depend on its number of threads

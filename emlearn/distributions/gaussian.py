@@ -97,6 +97,11 @@ class Gaussian(Distribution):
         """The covariance model."""
         return COVARIANCES[self.covariance_type].configure(self.n_factors)
 
+    @property
+    def exact(self) -> bool:
+        """Whether the M-step of the covariance model is."""
+        return self.covariance.exact
+
     # ------------------------------------------------------------ density
 
     def row_cost(self, n_components: int, n_features: int) -> float:

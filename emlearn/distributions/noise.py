@@ -88,6 +88,10 @@ class WithNoise(Distribution):
         return self.family.check_arguments
 
     @property
+    def exact(self) -> bool:
+        return self.family.exact
+
+    @property
     def start_softness(self) -> float:
         return self.family.start_softness
 

@@ -223,6 +223,11 @@ class Product(Distribution):
         )
 
     @property
+    def exact(self) -> bool:
+        """True where all families' M-steps are."""
+        return all(family.exact for family in self.families.values())
+
+    @property
     def start_softness(self) -> float:
         """The largest of the families'."""
         return max(family.start_softness for family in self.families.values())

@@ -76,6 +76,7 @@ class StudentT(Distribution):
 
     parameters_class = StudentTParameters
     continuous = True
+    exact = False
     default_prior = NormalInverseWishart
     uses_blas = not COMPILED["gaussian"]
 

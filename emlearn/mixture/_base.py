@@ -181,7 +181,8 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
                 )
             prior = distribution.default_prior()
         if prior is not None:
-            prior = prior.bind(X, sample_weight, self.n_components, distribution)
+            family = distribution.family if getattr(self, "noise", False) else distribution
+            prior = prior.bind(X, sample_weight, self.n_components, family)
         model = MixtureModel(
             Labels(), distribution, prior, getattr(self, "weight_concentration_prior", None)
         )

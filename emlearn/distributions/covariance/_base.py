@@ -37,6 +37,8 @@ class Covariance(ABC):
         True where components have a part of their covariances in common.
     prior_form : {"matrix", "variances", "variance"}
         What the scale of the conjugate prior is: a matrix, a variance for each feature, or one.
+    exact : bool
+        False where the M-step only improves.
     """
 
     name: ClassVar[str]
@@ -45,6 +47,7 @@ class Covariance(ABC):
     form_code: ClassVar[int]
     shared: ClassVar[bool] = False
     prior_form: ClassVar[str] = "matrix"
+    exact: ClassVar[bool] = True
 
     def configure(self, n_factors: int) -> Self:
         """The model with its hyper-parameters."""

@@ -40,6 +40,7 @@ class Factor(Full):
     """
 
     name = "factor"
+    exact = False
 
     def __init__(self, n_factors: int = 1) -> None:
         self.n_factors = n_factors

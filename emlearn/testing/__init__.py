@@ -1,0 +1,18 @@
+"""The conformance suite: the laws that a distribution, a latent structure or a mixture of your own must keep.
+
+Each law is a check, a function that raises ``AssertionError`` with what was broken, by how much. The
+``check_*`` functions run all of them; the ``*_checks`` generators yield them one by one, for pytest.
+"""
+
+from ._distribution import check_distribution, distribution_checks
+from ._latent import check_latent, latent_checks
+from ._mixture import check_mixture, mixture_checks
+
+__all__ = [
+    "check_distribution",
+    "check_latent",
+    "check_mixture",
+    "distribution_checks",
+    "latent_checks",
+    "mixture_checks",
+]
