@@ -35,6 +35,9 @@ class NormalInverseWishart(Prior):
     scale : float or array-like of shape (n_features,) or (n_features, n_features), default=None
         None is the covariance of the data, divided by ``n_components ** (2 / n_features)``;
         for models with diagonal covariances the mean of its variances.
+    mclust : bool, default=False
+        Follow mclust 6 where it is no posterior mode: its EII leaves the scale out, and its EEI
+        does not shrink the means, for which no density has its maximum.
 
     Notes
     -----
@@ -69,11 +72,13 @@ class NormalInverseWishart(Prior):
         mean_count: float = 0.01,
         degrees_of_freedom: float | None = None,
         scale: Any = None,
+        mclust: bool = False,
     ) -> None:
         self.mean = mean
         self.mean_count = mean_count
         self.degrees_of_freedom = degrees_of_freedom
         self.scale = scale
+        self.mclust = mclust
 
     def bind(
         self, X: Any, sample_weight: np.ndarray | None, n_components: int, distribution: Any
@@ -118,7 +123,10 @@ class NormalInverseWishart(Prior):
                 scale = np.full(d, np.trace(scale) / d)
         else:
             scale = np.array(self.scale, dtype=np.float64)
-        return type(self)(centre, float(self.mean_count), dof, _in_form(scale, form, d))
+        if self.mclust and d > 1 and distribution.covariance.name == "EII":
+            scale = scale * 1e-12
+        scale = _in_form(scale, form, d)
+        return type(self)(centre, float(self.mean_count), dof, scale, self.mclust)
 
 
 def posterior_moments(
@@ -130,7 +138,8 @@ def posterior_moments(
     """
     K, d = moments.mean.shape
     weight, c = moments.weight, prior.mean_count
-    count, share = covariance.prior_counts(prior.degrees_of_freedom, c > 0, K, d)
+    free = prior.mclust and covariance.name == "EEI"
+    count, share = covariance.prior_counts(prior.degrees_of_freedom, c > 0 and not free, K, d)
     seen = weight > 0
     delta = np.where(seen[:, None], moments.mean - prior.mean, 0.0)
     fraction = np.divide(weight, weight + c, out=np.zeros(K), where=seen)
@@ -145,7 +154,8 @@ def posterior_moments(
         scatter = moments.scatter + (floor * weight)[:, None, None] * np.eye(d)
         scatter += (between[:, None] * delta)[:, :, None] * delta[:, None, :]
         scatter += share * prior.scale
-    return Moments(weight + count, prior.mean + fraction[:, None] * delta, scatter, moments.form)
+    mean = moments.mean if free else prior.mean + fraction[:, None] * delta
+    return Moments(weight + count, mean, scatter, moments.form)
 
 
 def log_density(

@@ -126,7 +126,9 @@ class MixtureModel:
         return value
 
     def ascent(self, old: MixtureParameters, new: MixtureParameters, statistics: Joint) -> float:
-        """What the log-likelihood must at least gain."""
+        """What the objective must at least gain."""
+        if getattr(self.prior, "mclust", False):  # whose steps maximise nothing
+            return -np.inf
         return self.distribution.ascent(old.components, new.components, statistics["components"])
 
     def n_free(self, parameters: MixtureParameters) -> int:
