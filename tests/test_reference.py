@@ -66,7 +66,7 @@ def test_bic_of_mclust(data, covariance_type, cell):
                 model.fit(X)
             except ValueError:
                 return
-        assert caught or np.isfinite(model.lower_bound_)
+        assert caught
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
