@@ -156,6 +156,8 @@ class StudentT(Distribution):
             return Joint(
                 {"moments": moments, "scales": _sums(weights.sum(axis=0), -moments.weight)}
             )
+        if memo is None:
+            memo = self.log_density(parameters, features)[1]
         df, d = parameters.degrees_of_freedom, features.shape[1]
         scale = (df + d) / (df + memo)
         log_scale = digamma((df + d) / 2) - np.log((df + memo) / 2)

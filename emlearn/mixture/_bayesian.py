@@ -15,7 +15,7 @@ from .._data import check_shape, read_array
 from ..distributions import Gaussian, GaussianParameters
 from ..distributions.covariance import COVARIANCES
 from ..em.reduce import row_blocks
-from ..em.starts import Start, total_scatter
+from ..em.starts import METHODS, Start, total_scatter
 from ..em.statistics import Joint, Moments
 from ..em.threads import single_threaded_blas
 from ._base import BaseMixture
@@ -161,6 +161,8 @@ class BayesianGaussianMixture(BaseMixture):
 
     _parameter_constraints: dict = {
         **BaseMixture._parameter_constraints,
+        # the parameters of a posterior are no start that a user would have
+        "init_params": [StrOptions(set(METHODS)), "array-like", callable],
         "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
         "reg_covar": BaseMixture._parameter_constraints["tol"],
         "weight_concentration_prior_type": [StrOptions(set(WEIGHTS))],
