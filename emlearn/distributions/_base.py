@@ -142,6 +142,24 @@ class Distribution(BaseEstimator, ABC):
         """Other parameters for a run to begin with than those of the first M-step, which has several optima."""
         return []
 
+    def bind_prior(
+        self, prior: Any, X: Any, sample_weight: np.ndarray | None, n_components: int
+    ) -> Prior:
+        """A prior that the user gave, in numbers.
+
+        Raises
+        ------
+        TypeError
+            If it is of another family.
+        """
+        own = self.default_prior
+        if not isinstance(prior, Prior if own is None else own):
+            wanted = "a Prior" if own is None else own.__name__
+            raise TypeError(
+                f"prior: {type(self).__name__} takes {wanted}, got {prior!r}. Give one, or None."
+            )
+        return prior.bind(X, sample_weight, n_components, self)
+
     def log_prior(self, parameters: Any, prior: Prior) -> float:
         """Log-density of the parameters under the prior, which is bound."""
         raise NotImplementedError(f"{type(self).__name__} has no prior")

@@ -159,6 +159,11 @@ class WithNoise(Distribution):
             for other in self.family.alternatives(statistics, parameters.components, prior)
         ]
 
+    def bind_prior(
+        self, prior: Any, X: Any, sample_weight: np.ndarray | None, n_components: int
+    ) -> Prior:
+        return self.family.bind_prior(prior, X, sample_weight, n_components)
+
     def log_prior(self, parameters: NoisyParameters, prior: Prior) -> float:
         return self.family.log_prior(parameters.components, prior)
 

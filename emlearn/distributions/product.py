@@ -73,11 +73,8 @@ class ProductPrior(Prior):
                 f"prior: there is no block {sorted(unknown)}; the blocks are {list(distribution.families)}."
             )
         bound = {
-            name: prior.bind(
-                distribution.block(X, name),
-                sample_weight,
-                n_components,
-                distribution.families[name],
+            name: distribution.families[name].bind_prior(
+                prior, distribution.block(X, name), sample_weight, n_components
             )
             for name, prior in priors.items()
         }

@@ -181,7 +181,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
                 )
             prior = distribution.default_prior()
         if prior is not None:
-            prior = prior.bind(X, sample_weight, self.n_components, distribution)
+            prior = distribution.bind_prior(prior, X, sample_weight, self.n_components)
         model = MixtureModel(
             Labels(), distribution, prior, getattr(self, "weight_concentration_prior", None)
         )
