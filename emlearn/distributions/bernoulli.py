@@ -162,6 +162,12 @@ class Bernoulli(LinearFamily):
     def feature_means(self, statistics: Sums) -> np.ndarray:
         return keep_empty(statistics["sum"], statistics["seen"], None)
 
+    def read_prior_mean(self, mean: np.ndarray, n_features: int) -> np.ndarray:
+        mean = super().read_prior_mean(mean, n_features)
+        if not np.all(mean <= 1):
+            raise ValueError(f"prior: mean must hold probabilities, got {mean.max():g}.")
+        return mean
+
     def log_prior(self, parameters: BernoulliParameters, prior: ConjugatePrior) -> float:
         yes, no = prior.count * prior.mean, prior.count * (1.0 - prior.mean)
         p = parameters.probabilities

@@ -163,6 +163,13 @@ class Gamma(LinearFamily):
                 "prior: mean must hold the means of the columns, then those of their logarithms:"
                 f" {2 * n_features} numbers, got an array of shape {mean.shape}."
             )
+        means, logs = np.hsplit(mean, 2)
+        used = 1 if self.fixed_shape is not None else 2
+        if not np.all(means > 0) or (used == 2 and not np.all(np.log(means) > logs)):
+            raise ValueError(
+                "prior: no positive numbers have these means: each must be above 0, and the mean of the"
+                f" logarithms below the logarithm of the mean, got means {means} and {logs} of the logarithms."
+            )
         return mean
 
     def log_prior(self, parameters: GammaParameters, prior: ConjugatePrior) -> float:
