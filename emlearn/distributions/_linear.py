@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from ..em.statistics import Sums
+from ..exceptions import SingularError
 from ._base import Distribution, Prior
 
 __all__ = ["ConjugatePrior", "LinearFamily", "Rows", "check_counts", "keep_empty", "refuse"]
@@ -172,7 +173,12 @@ def keep_empty(total: np.ndarray, weight: np.ndarray, current: np.ndarray | None
     if not empty.any():
         return total / weight
     if current is None:
-        everything = np.maximum(np.sum(np.broadcast_to(weight, total.shape), axis=0), 1e-300)
+        everything = np.sum(np.broadcast_to(weight, total.shape), axis=0)
+        if not np.all(everything > 0):
+            raise SingularError(
+                "The rows that count say nothing of some column: its cells are missing, or all counts"
+                " are 0. Drop it, or give other sample weights or a prior."
+            )
         current = np.broadcast_to(total.sum(axis=0) / everything, total.shape)
     return np.where(empty, current, total / np.where(empty, 1.0, weight))
 

@@ -96,13 +96,16 @@ class Categorical(LinearFamily):
             categories = [np.asarray(names) for names in learned["categories"]]
         known = _encode(X, categories)
         unknown = (known < 0) & ~_missing(X)
-        if unknown.any() and (self.handle_unknown == "error" or learned is None):
+        if unknown.any() and self.handle_unknown == "error":
             j = int(np.flatnonzero(unknown.any(axis=0))[0])
             found = list(dict.fromkeys(X[unknown[:, j], j].tolist()))
             raise ValueError(
                 f"Found unknown categories {found[:5]} in {column(j)}; known are"
                 f" {categories[j].tolist()[:10]}. Set handle_unknown='ignore' to take them for missing."
             )
+        if learned is None and (known < 0).all(axis=0).any():
+            j = int(np.flatnonzero((known < 0).all(axis=0))[0])
+            raise ValueError(f"All values of {column(j)} are missing or unknown. Drop it.")
         return known, {"categories": categories}
 
     def _learn(self, X: np.ndarray, column: Callable[[int], str]) -> list[np.ndarray]:
@@ -126,7 +129,15 @@ class Categorical(LinearFamily):
             raise ValueError(
                 f"categories must be a list with one entry for each of the {X.shape[1]} columns, got {len(given)}."
             )
-        return [np.asarray(names) for names in given]
+        categories = [np.asarray(names) for names in given]
+        for j, names in enumerate(categories):
+            distinct = names.ndim == 1 and len(set(names.tolist())) == len(names) > 0
+            if not distinct or _missing(names).any():
+                raise ValueError(
+                    f"categories of {column(j)} must be a list of distinct values, none of them missing, got"
+                    f" {given[j]!r}."
+                )
+        return categories
 
     def resolve(self, learned: Mapping[str, Any]) -> Self:
         names = learned.get("categories")
