@@ -38,6 +38,9 @@ class Distribution(BaseEstimator, ABC):
     of a block go in, values come out.
     """
 
+    #: what the hyper-parameters may be, in scikit-learn's words; a fit checks them
+    _parameter_constraints: dict = {}
+
     # --------------------------------------------------------------- data
 
     #: the family's own prior, with its usual hyper-parameters, where the user says ``prior="default"``

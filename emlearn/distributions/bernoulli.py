@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from scipy.special import betaln, xlog1py, xlogy
 from sklearn.utils import InputTags
+from sklearn.utils._param_validation import Interval
 
 from ..em.statistics import Sums
 from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty, refuse
@@ -54,6 +56,10 @@ class Bernoulli(LinearFamily):
 
     parameters_class = BernoulliParameters
     check_arguments = {"accept_sparse": "csr", "ensure_all_finite": "allow-nan"}
+
+    _parameter_constraints: dict = {
+        "binarize": [Interval(Real, None, None, closed="neither"), None]
+    }
 
     def __init__(self, binarize: float | None = None) -> None:
         self.binarize = binarize

@@ -12,6 +12,7 @@ from scipy.special import gammaln, xlogy
 from sklearn.preprocessing import OrdinalEncoder
 from sklearn.utils import InputTags
 from sklearn.utils._missing import is_scalar_nan
+from sklearn.utils._param_validation import StrOptions
 
 from ..em.statistics import Sums
 from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty
@@ -64,6 +65,11 @@ class Categorical(LinearFamily):
     parameters_class = CategoricalParameters
     check_arguments = {"dtype": None, "ensure_all_finite": False}
 
+    _parameter_constraints: dict = {
+        "categories": [StrOptions({"auto"}), list],
+        "handle_unknown": [StrOptions({"error", "ignore"})],
+    }
+
     def __init__(self, categories: Any = "auto", handle_unknown: str = "error") -> None:
         self.categories = categories
         self.handle_unknown = handle_unknown
@@ -79,10 +85,6 @@ class Categorical(LinearFamily):
         self, X: Any, learned: Mapping[str, Any] | None, column: Callable[[int], str]
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Codes 0, 1, …, -1 where a cell is missing; ``categories`` are learned, a list of arrays."""
-        if self.handle_unknown not in ("error", "ignore"):
-            raise ValueError(
-                f"handle_unknown must be 'error' or 'ignore', got {self.handle_unknown!r}."
-            )
         if np.iscomplexobj(X):
             raise ValueError("Complex data not supported: categories are strings or real numbers.")
         if X.dtype.kind == "f" and np.isinf(X).any():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from scipy.special import gammaln
 from sklearn.utils import InputTags
+from sklearn.utils._param_validation import Interval
 
 from ..em.statistics import Sums
 from ..exceptions import SingularError
@@ -63,6 +65,11 @@ class Gamma(LinearFamily):
     continuous = True
     start_softness = 0.0
     signed = ("sum",)
+
+    _parameter_constraints: dict = {
+        "fixed_shape": [Interval(Real, 0.0, None, closed="neither"), None],
+        "floor": [Interval(Real, 0.0, None, closed="left")],
+    }
 
     def __init__(self, fixed_shape: float | None = None, floor: float = 0.0) -> None:
         self.fixed_shape = fixed_shape

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import InputTags, _safe_indexing, check_array
 from sklearn.utils._indexing import _get_column_indices
+from sklearn.utils._param_validation import StrOptions
 
 from ..em.statistics import Joint
 from ._base import Distribution, Prior
@@ -107,6 +108,8 @@ class Product(Distribution):
     parameters_class = ProductParameters
     takes_frames = True
     default_prior = ProductPrior
+
+    _parameter_constraints: dict = {"blocks": [StrOptions({"auto"}), list]}
 
     def __init__(self, blocks: Any = "auto") -> None:
         self.blocks = blocks

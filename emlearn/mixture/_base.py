@@ -331,6 +331,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         return X
 
     def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[Any, np.ndarray | None]:
+        self._distribution()._validate_params()
         X, sample_weight = super()._check_fit_data(X, sample_weight)
         if self._continues() and len(self.weights_) != self.n_components:
             raise ValueError(
