@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any, Self
 
 import numpy as np
-from scipy.special import digamma, gammaln
+from scipy.special import betaln, digamma, gammaln
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._kernels import COMPILED
@@ -154,8 +154,8 @@ class StudentT(Distribution):
         distances *= -2.0
         constants = (
             self.covariance.log_det(factors, K, d)
-            + gammaln((df + d) / 2)
-            - gammaln(df / 2)
+            + gammaln(d / 2)
+            - betaln(df / 2, d / 2)  # which keeps its digits where df is large
             - 0.5 * d * np.log(df * math.pi)
         )
         return constants - (df + d) / 2 * np.log1p(distances / df), distances
