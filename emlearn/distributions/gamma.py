@@ -49,7 +49,7 @@ class Gamma(LinearFamily):
         None estimates the shapes; a number holds them: 1 is the exponential distribution.
     floor : float, default=0.0
         Values below are raised to it, in the units of the data: a limit of detection. With 0, a
-        value that is not positive is an error (for ``fixed_shape``, one that is negative).
+        value that is not positive is an error (for the exponential distribution, one that is negative).
 
     Examples
     --------
@@ -92,7 +92,7 @@ class Gamma(LinearFamily):
         )
         if self.floor > 0:
             return np.maximum(X, X.dtype.type(self.floor)), {}
-        if self.fixed_shape is None:
+        if self.fixed_shape != 1:  # any other density is 0 or infinite there
             refuse(
                 X,
                 X == 0,
