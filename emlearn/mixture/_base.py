@@ -170,8 +170,8 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         distribution = self._resolved().bind(X, sample_weight)
         if getattr(self, "noise", False) and not distribution.continuous:
             raise ValueError(
-                f"noise needs a continuous family; {type(self._distribution()).__name__} is discrete."
-                " Set noise=False."
+                "noise needs a family with a density per unit of volume, such as Gaussian, StudentT or Gamma;"
+                f" {type(self._distribution()).__name__} is none. Set noise=False."
             )
         prior = getattr(self, "prior", None)
         if prior == "default":
