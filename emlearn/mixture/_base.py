@@ -13,7 +13,14 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .._data import check_data, check_frame, check_mixing_weights, column_name
+from .._data import (
+    check_data,
+    check_frame,
+    check_mixing_weights,
+    check_shape,
+    column_name,
+    read_array,
+)
 from ..base import EMMixin
 from ..distributions import Distribution, Prior, WithNoise
 from ..em.reduce import take_rows
@@ -24,7 +31,10 @@ from ..latent import Labels
 from ._model import Fitted, MixtureModel, MixtureParameters
 from ._scores import ScoresMixin
 
-__all__ = ["NOISE", "BaseMixture"]
+__all__ = ["NOISE", "NOISE_NAMES", "BaseMixture"]
+
+#: the parameters of a noise component, beside those of the family
+NOISE_NAMES = ("noise_weight", "noise_origin", "noise_edges")
 
 #: what ``noise`` may be, in the mixtures of continuous families
 NOISE = ["boolean", Interval(Real, 0.0, None, closed="neither")]
@@ -137,7 +147,8 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         weights : array-like of shape (n_components,)
         **parameters : dict
             The parameters of the components, by the names of the fitted attributes without their
-            underscore; and parameters of the constructor.
+            underscore; and parameters of the constructor. With a noise component ``noise_weight``,
+            ``noise_origin`` and ``noise_edges`` are among them, and all weights sum to 1.
 
         Returns
         -------
@@ -155,8 +166,10 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
 
     @classmethod
     def _from_given(cls, weights: Any, given: dict[str, Any], settings: dict[str, Any]) -> Self:
-        weights = check_mixing_weights(weights, np.size(weights), "weights")
-        mixture = cls(len(weights), **{"init_params": {"weights": weights, **given}, **settings})
+        if not settings.get("noise", False):
+            weights = check_mixing_weights(weights, np.size(weights), "weights")
+        start = {"weights": weights, **given}
+        mixture = cls(np.size(weights), **{"init_params": start, **settings})
         fitted = mixture._given_parameters()
         for name, value in mixture.publish(fitted).items():
             setattr(mixture, name, value)
@@ -270,7 +283,11 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         """The parameters that the user gave, where these are all."""
         given = dict(self.init_params)
         try:
-            weights = check_mixing_weights(given.pop("weights"), self.n_components)
+            weights, K = given.pop("weights"), self.n_components
+            if getattr(self, "noise", False):
+                check_shape(read_array(weights, "weights"), (K,), "weights")
+                weights, K = np.append(weights, given["noise_weight"]), K + 1
+            weights = check_mixing_weights(weights, K)
             components = self._resolved().recall(given)
         except KeyError as error:
             raise ValueError(
