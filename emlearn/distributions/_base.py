@@ -104,6 +104,10 @@ class Distribution(BaseEstimator, ABC):
         """
         return self
 
+    def in_support(self, X: np.ndarray) -> np.ndarray:
+        """Which rows the family could have: (n,) of bool."""
+        return np.ones(len(X), dtype=bool)
+
     def features(self, X: Any) -> Any:
         """Work done once a block and kept for the whole fit, shared by density and statistics."""
         return X

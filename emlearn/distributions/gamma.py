@@ -103,6 +103,9 @@ class Gamma(LinearFamily):
             )
         return X, {}
 
+    def in_support(self, X: np.ndarray) -> np.ndarray:
+        return np.all(X > 0, axis=1)
+
     def features(self, X: np.ndarray) -> Rows:
         with np.errstate(divide="ignore"):
             logs = np.log(X, dtype=np.float64)

@@ -176,8 +176,12 @@ class WithNoise(Distribution):
         self, parameters: NoisyParameters, counts: np.ndarray, rng: np.random.RandomState
     ) -> np.ndarray:
         inner = self.family.sample(parameters.components, counts[:-1], rng)
-        d = len(parameters.origin)
-        noise = parameters.origin + rng.uniform(size=(counts[-1], d)) @ parameters.edges
+        noise = np.empty((int(counts[-1]), len(parameters.origin)))
+        left = np.arange(len(noise))
+        while len(left):  # a tilted box may reach beyond what the family has
+            draws = rng.uniform(size=(len(left), noise.shape[1]))
+            noise[left] = parameters.origin + draws @ parameters.edges
+            left = left[~self.family.in_support(noise[left])]
         return np.vstack([inner, noise])
 
     # --------------------------------------------------------- parameters
