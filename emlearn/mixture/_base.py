@@ -243,7 +243,9 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
                     axis=1, keepdims=True
                 )
             if noise:  # what no component begins with is noise
-                shares = np.column_stack([shares, 1.0 - shares.sum(axis=1)])
+                rest = 1.0 - shares.sum(axis=1)
+                rest[rest < 1e-6] = 0.0  # rounding
+                shares = np.column_stack([shares, rest])
             if sample_weight is not None and not start.one_row:
                 shares = shares * sample_weight[rows, None]
             labels = Sums({"counts": shares.sum(axis=0)})
