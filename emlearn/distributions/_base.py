@@ -38,6 +38,9 @@ class Distribution(BaseEstimator, ABC):
     of a block go in, values come out.
     """
 
+    #: what the hyper-parameters may be, in scikit-learn's words; a fit checks them
+    _parameter_constraints: dict = {}
+
     # --------------------------------------------------------------- data
 
     #: the family's own prior, with its usual hyper-parameters, where the user says ``prior="default"``
@@ -103,6 +106,10 @@ class Distribution(BaseEstimator, ABC):
         """
         return self
 
+    def in_support(self, X: np.ndarray) -> np.ndarray:
+        """Which rows the family could have: (n,) of bool."""
+        return np.ones(len(X), dtype=bool)
+
     def features(self, X: Any) -> Any:
         """Work done once a block and kept for the whole fit, shared by density and statistics."""
         return X
@@ -143,6 +150,24 @@ class Distribution(BaseEstimator, ABC):
     ) -> list[Any]:
         """Other parameters for a run to begin with than those of the first M-step, which has several optima."""
         return []
+
+    def bind_prior(
+        self, prior: Any, X: Any, sample_weight: np.ndarray | None, n_components: int
+    ) -> Prior:
+        """A prior that the user gave, in numbers.
+
+        Raises
+        ------
+        TypeError
+            If it is of another family.
+        """
+        own = self.default_prior
+        if not isinstance(prior, Prior if own is None else own):
+            wanted = "a Prior" if own is None else own.__name__
+            raise TypeError(
+                f"prior: {type(self).__name__} takes {wanted}, got {prior!r}. Give one, or None."
+            )
+        return prior.bind(X, sample_weight, n_components, self)
 
     def log_prior(self, parameters: Any, prior: Prior) -> float:
         """Log-density of the parameters under the prior, which is bound."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
 
 from ..em.statistics import Sums
+from ..exceptions import SingularError
 from ._base import Distribution, Prior
 
 __all__ = ["ConjugatePrior", "LinearFamily", "Rows", "check_counts", "keep_empty", "refuse"]
@@ -71,14 +73,20 @@ class ConjugatePrior(Prior):
     def bind(
         self, X: Any, sample_weight: np.ndarray | None, n_components: int, distribution: Any
     ) -> Self:
-        if not self.count > 0:
-            raise ValueError(f"prior: count must be above 0, got {self.count}.")
+        if not isinstance(self.count, Real) or not 0 < self.count < np.inf:
+            raise ValueError(f"prior: count must be a number above 0, got {self.count!r}.")
         if self.mean is None:
             one = np.ones((X.shape[0], 1)) if sample_weight is None else sample_weight[:, None]
             sums = distribution.statistics(None, distribution.features(X), one)
             mean = distribution.feature_means(sums)[0]
         else:
-            mean = distribution.read_prior_mean(np.asarray(self.mean, dtype=np.float64), X.shape[1])
+            try:
+                mean = np.asarray(self.mean, dtype=np.float64)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"prior: mean must hold numbers: {error}") from error
+            if not np.all(np.isfinite(mean)):
+                raise ValueError(f"prior: mean must be finite, got {mean}.")
+            mean = distribution.read_prior_mean(mean, X.shape[1])
         return type(self)(self.count, mean)
 
 
@@ -165,7 +173,12 @@ def keep_empty(total: np.ndarray, weight: np.ndarray, current: np.ndarray | None
     if not empty.any():
         return total / weight
     if current is None:
-        everything = np.maximum(np.sum(np.broadcast_to(weight, total.shape), axis=0), 1e-300)
+        everything = np.sum(np.broadcast_to(weight, total.shape), axis=0)
+        if not np.all(everything > 0):
+            raise SingularError(
+                "The rows that count say nothing of some column: its cells are missing, or all counts"
+                " are 0. Drop it, or give other sample weights or a prior."
+            )
         current = np.broadcast_to(total.sum(axis=0) / everything, total.shape)
     return np.where(empty, current, total / np.where(empty, 1.0, weight))
 

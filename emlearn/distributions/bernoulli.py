@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from scipy.special import betaln, xlog1py, xlogy
 from sklearn.utils import InputTags
+from sklearn.utils._param_validation import Interval
 
 from ..em.statistics import Sums
 from ._base import check_domain
@@ -55,6 +57,10 @@ class Bernoulli(LinearFamily):
 
     parameters_class = BernoulliParameters
     check_arguments = {"accept_sparse": "csr", "ensure_all_finite": "allow-nan"}
+
+    _parameter_constraints: dict = {
+        "binarize": [Interval(Real, None, None, closed="neither"), None]
+    }
 
     def __init__(self, binarize: float | None = None) -> None:
         self.binarize = binarize
@@ -162,6 +168,12 @@ class Bernoulli(LinearFamily):
 
     def feature_means(self, statistics: Sums) -> np.ndarray:
         return keep_empty(statistics["sum"], statistics["seen"], None)
+
+    def read_prior_mean(self, mean: np.ndarray, n_features: int) -> np.ndarray:
+        mean = super().read_prior_mean(mean, n_features)
+        if not np.all(mean <= 1):
+            raise ValueError(f"prior: mean must hold probabilities, got {mean.max():g}.")
+        return mean
 
     def log_prior(self, parameters: BernoulliParameters, prior: ConjugatePrior) -> float:
         yes, no = prior.count * prior.mean, prior.count * (1.0 - prior.mean)

@@ -12,6 +12,7 @@ from scipy.special import gammaln, xlogy
 from sklearn.preprocessing import OrdinalEncoder
 from sklearn.utils import InputTags
 from sklearn.utils._missing import is_scalar_nan
+from sklearn.utils._param_validation import StrOptions
 
 from ..em.statistics import Sums
 from ._base import check_domain, check_sums
@@ -65,6 +66,11 @@ class Categorical(LinearFamily):
     parameters_class = CategoricalParameters
     check_arguments = {"dtype": None, "ensure_all_finite": False}
 
+    _parameter_constraints: dict = {
+        "categories": [StrOptions({"auto"}), list],
+        "handle_unknown": [StrOptions({"error", "ignore"})],
+    }
+
     def __init__(self, categories: Any = "auto", handle_unknown: str = "error") -> None:
         self.categories = categories
         self.handle_unknown = handle_unknown
@@ -80,10 +86,6 @@ class Categorical(LinearFamily):
         self, X: Any, learned: Mapping[str, Any] | None, column: Callable[[int], str]
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Codes 0, 1, …, -1 where a cell is missing; ``categories`` are learned, a list of arrays."""
-        if self.handle_unknown not in ("error", "ignore"):
-            raise ValueError(
-                f"handle_unknown must be 'error' or 'ignore', got {self.handle_unknown!r}."
-            )
         if np.iscomplexobj(X):
             raise ValueError("Complex data not supported: categories are strings or real numbers.")
         if X.dtype.kind == "f" and np.isinf(X).any():
@@ -97,13 +99,16 @@ class Categorical(LinearFamily):
             categories = [np.asarray(names) for names in learned["categories"]]
         known = _encode(X, categories)
         unknown = (known < 0) & ~_missing(X)
-        if unknown.any() and (self.handle_unknown == "error" or learned is None):
+        if unknown.any() and self.handle_unknown == "error":
             j = int(np.flatnonzero(unknown.any(axis=0))[0])
             found = list(dict.fromkeys(X[unknown[:, j], j].tolist()))
             raise ValueError(
                 f"Found unknown categories {found[:5]} in {column(j)}; known are"
                 f" {categories[j].tolist()[:10]}. Set handle_unknown='ignore' to take them for missing."
             )
+        if learned is None and (known < 0).all(axis=0).any():
+            j = int(np.flatnonzero((known < 0).all(axis=0))[0])
+            raise ValueError(f"All values of {column(j)} are missing or unknown. Drop it.")
         return known, {"categories": categories}
 
     def _learn(self, X: np.ndarray, column: Callable[[int], str]) -> list[np.ndarray]:
@@ -127,7 +132,15 @@ class Categorical(LinearFamily):
             raise ValueError(
                 f"categories must be a list with one entry for each of the {X.shape[1]} columns, got {len(given)}."
             )
-        return [np.asarray(names) for names in given]
+        categories = [np.asarray(names) for names in given]
+        for j, names in enumerate(categories):
+            distinct = names.ndim == 1 and len(set(names.tolist())) == len(names) > 0
+            if not distinct or _missing(names).any():
+                raise ValueError(
+                    f"categories of {column(j)} must be a list of distinct values, none of them missing, got"
+                    f" {given[j]!r}."
+                )
+        return categories
 
     def resolve(self, learned: Mapping[str, Any]) -> Self:
         names = learned.get("categories")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from scipy.special import gammaln
 from sklearn.utils import InputTags
+from sklearn.utils._param_validation import Interval
 
 from ..em.statistics import Sums
 from ..exceptions import SingularError
@@ -48,7 +50,7 @@ class Gamma(LinearFamily):
         None estimates the shapes; a number holds them: 1 is the exponential distribution.
     floor : float, default=0.0
         Values below are raised to it, in the units of the data: a limit of detection. With 0, a
-        value that is not positive is an error (for ``fixed_shape``, one that is negative).
+        value that is not positive is an error (for the exponential distribution, one that is negative).
 
     Examples
     --------
@@ -64,6 +66,11 @@ class Gamma(LinearFamily):
     continuous = True
     start_softness = 0.0
     signed = ("sum",)
+
+    _parameter_constraints: dict = {
+        "fixed_shape": [Interval(Real, 0.0, None, closed="neither"), None],
+        "floor": [Interval(Real, 0.0, None, closed="left")],
+    }
 
     def __init__(self, fixed_shape: float | None = None, floor: float = 0.0) -> None:
         self.fixed_shape = fixed_shape
@@ -86,7 +93,7 @@ class Gamma(LinearFamily):
         )
         if self.floor > 0:
             return np.maximum(X, X.dtype.type(self.floor)), {}
-        if self.fixed_shape is None:
+        if self.fixed_shape != 1:  # any other density is 0 or infinite there
             refuse(
                 X,
                 X == 0,
@@ -96,6 +103,9 @@ class Gamma(LinearFamily):
                 " for exponential distributions, which have 0.",
             )
         return X, {}
+
+    def in_support(self, X: np.ndarray) -> np.ndarray:
+        return np.all(X > 0, axis=1)
 
     def features(self, X: np.ndarray) -> Rows:
         with np.errstate(divide="ignore"):
@@ -163,6 +173,13 @@ class Gamma(LinearFamily):
             raise ValueError(
                 "prior: mean must hold the means of the columns, then those of their logarithms:"
                 f" {2 * n_features} numbers, got an array of shape {mean.shape}."
+            )
+        means, logs = np.hsplit(mean, 2)
+        used = 1 if self.fixed_shape is not None else 2
+        if not np.all(means > 0) or (used == 2 and not np.all(np.log(means) > logs)):
+            raise ValueError(
+                "prior: no positive numbers have these means: each must be above 0, and the mean of the"
+                f" logarithms below the logarithm of the mean, got means {means} and {logs} of the logarithms."
             )
         return mean
 

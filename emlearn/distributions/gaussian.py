@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._kernels import COMPILED
 from .._kernels import gaussian as kernel
@@ -84,6 +86,12 @@ class Gaussian(Distribution):
     default_prior = NormalInverseWishart
     continuous = True
     checks_finite = True
+
+    _parameter_constraints: dict = {
+        "covariance_type": [StrOptions(set(COVARIANCES))],
+        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+        "n_factors": [Interval(Integral, 1, None, closed="left")],
+    }
 
     def __init__(
         self, covariance_type: str = "full", reg_covar: float = 0.0, n_factors: int = 1

@@ -175,6 +175,11 @@ class WithNoise(Distribution):
             for other in self.family.alternatives(statistics, parameters.components, prior)
         ]
 
+    def bind_prior(
+        self, prior: Any, X: Any, sample_weight: np.ndarray | None, n_components: int
+    ) -> Prior:
+        return self.family.bind_prior(prior, X, sample_weight, n_components)
+
     def log_prior(self, parameters: NoisyParameters, prior: Prior) -> float:
         return self.family.log_prior(parameters.components, prior)
 
@@ -187,8 +192,12 @@ class WithNoise(Distribution):
         self, parameters: NoisyParameters, counts: np.ndarray, rng: np.random.RandomState
     ) -> np.ndarray:
         inner = self.family.sample(parameters.components, counts[:-1], rng)
-        d = len(parameters.origin)
-        noise = parameters.origin + rng.uniform(size=(counts[-1], d)) @ parameters.edges
+        noise = np.empty((int(counts[-1]), len(parameters.origin)))
+        left = np.arange(len(noise))
+        while len(left):  # a tilted box may reach beyond what the family has
+            draws = rng.uniform(size=(len(left), noise.shape[1]))
+            noise[left] = parameters.origin + draws @ parameters.edges
+            left = left[~self.family.in_support(noise[left])]
         return np.vstack([inner, noise])
 
     # --------------------------------------------------------- parameters

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import InputTags, _safe_indexing, check_array
 from sklearn.utils._indexing import _get_column_indices
+from sklearn.utils._param_validation import StrOptions
 
 from ..em.statistics import Joint
 from ._base import Distribution, Prior
@@ -73,11 +74,8 @@ class ProductPrior(Prior):
                 f"prior: there is no block {sorted(unknown)}; the blocks are {list(distribution.families)}."
             )
         bound = {
-            name: prior.bind(
-                distribution.block(X, name),
-                sample_weight,
-                n_components,
-                distribution.families[name],
+            name: distribution.families[name].bind_prior(
+                prior, distribution.block(X, name), sample_weight, n_components
             )
             for name, prior in priors.items()
         }
@@ -111,6 +109,8 @@ class Product(Distribution):
     takes_frames = True
     default_prior = ProductPrior
 
+    _parameter_constraints: dict = {"blocks": [StrOptions({"auto"}), list]}
+
     def __init__(self, blocks: Any = "auto") -> None:
         self.blocks = blocks
 
@@ -130,17 +130,17 @@ class Product(Distribution):
         parts, found = [], {}
         for name, family, columns in blocks:
             family = _family(family)
-            part = _safe_indexing(X, columns, axis=1)
             try:
-                part = check_array(part, **{"dtype": np.float64, **family.check_arguments})
+                part = _read(X, columns, family)
                 part, more = family.encode(
                     part,
                     None if learned is None else _Part(learned, name),
                     lambda j, columns=columns: column(columns[j]),
                 )
             except (TypeError, ValueError) as error:
-                listed = ", ".join(column(j) for j in columns[:5])
-                raise type(error)(f"Block {name!r} ({listed}): {error}") from error
+                bad = [j for j in columns if not _is_readable(X, j, family)]
+                listed = ", ".join(column(j) for j in (bad or columns)[:5])
+                raise type(error)(f"Block {name!r} ({listed}): {error}{_advice(bad)}") from error
             parts.append(part.toarray() if sparse.issparse(part) else part)
             found |= {f"{name}_{key}": value for key, value in more.items()}
         X = np.hstack([np.asarray(part, dtype=np.float64) for part in parts])
@@ -164,7 +164,8 @@ class Product(Distribution):
                 raise ValueError(
                     f"Each of blocks must be (name, distribution, columns), got {entry!r}."
                 ) from error
-            if not isinstance(family, Distribution) and family not in FAMILIES:
+            named = isinstance(family, str) and family in FAMILIES
+            if not isinstance(family, Distribution) and not named:
                 raise ValueError(
                     f"Block {name!r}: the distribution must be one, or of {sorted(FAMILIES)}, got {family!r}."
                 )
@@ -172,14 +173,19 @@ class Product(Distribution):
                 raise ValueError(
                     f"blocks: names must be distinct and fit for attributes, got {name!r}."
                 )
+            _family(family)._validate_params()
             columns = columns(X) if callable(columns) else columns
-            columns = [int(j) for j in _get_column_indices(X, columns)]
-            twice = [j for j in columns if j in taken]
-            if twice:
-                raise ValueError(
-                    f"{column(twice[0])} is in block {name!r} and in block {taken[twice[0]]!r}."
-                )
-            taken |= dict.fromkeys(columns, name)
+            try:
+                columns = [int(j) for j in _get_column_indices(X, columns)]
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"Block {name!r}: {error}") from error
+            for j in columns:
+                if j in taken:
+                    raise ValueError(
+                        f"{column(j)} is in block {name!r} and in block {taken[j]!r}; it may be in one,"
+                        " once."
+                    )
+                taken[j] = name
             if columns:
                 blocks.append((name, family, columns))
         if not blocks:
@@ -390,6 +396,27 @@ class _Part(Mapping):
 
 def _family(family: Any) -> Distribution:
     return FAMILIES[family]() if isinstance(family, str) else family
+
+
+def _read(X: Any, columns: list[int], family: Distribution) -> Any:
+    """Columns as the family takes them."""
+    part = _safe_indexing(X, columns, axis=1)
+    return check_array(part, **{"dtype": np.float64, **family.check_arguments})
+
+
+def _is_readable(X: Any, j: int, family: Distribution) -> bool:
+    try:
+        _read(X, [j], family)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _advice(bad: list[int]) -> str:
+    """What to do about columns that are none of their family, where it is not said already."""
+    if not bad:
+        return ""
+    return "\nDrop such rows, fill the cells in, encode the column as numbers, or give it another family."
 
 
 def _kind(X: Any, j: int) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from numbers import Real
+from typing import Any, Self
 
 import numpy as np
-from scipy.special import digamma, gammaln
+from scipy.special import betaln, digamma, gammaln
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._kernels import COMPILED
 from .._kernels import gaussian as kernel
@@ -80,6 +82,15 @@ class StudentT(Distribution):
     default_prior = NormalInverseWishart
     uses_blas = not COMPILED["gaussian"]
 
+    _parameter_constraints: dict = {
+        **Gaussian._parameter_constraints,
+        "degrees_of_freedom": [
+            StrOptions({"free", "tied"}),
+            Interval(Real, 0.0, None, closed="neither"),
+        ],
+        "degrees_of_freedom_bounds": [tuple],
+    }
+
     def __init__(
         self,
         covariance_type: str = "full",
@@ -103,6 +114,16 @@ class StudentT(Distribution):
     def covariance(self) -> Any:
         """The model of the scale matrices."""
         return self.gaussian.covariance
+
+    def bind(self, X: np.ndarray, sample_weight: np.ndarray | None) -> Self:
+        bounds = self.degrees_of_freedom_bounds
+        numbers = len(bounds) == 2 and all(isinstance(b, Real) for b in bounds)
+        if not (numbers and 0 < bounds[0] <= bounds[1]):
+            raise ValueError(
+                "degrees_of_freedom_bounds must be two numbers above 0, the lower one first, got"
+                f" {bounds!r}."
+            )
+        return self
 
     def row_cost(self, n_components: int, n_features: float) -> float:
         return 3 * self.gaussian.row_cost(n_components, n_features) + 60 * n_components
@@ -134,8 +155,8 @@ class StudentT(Distribution):
         distances *= -2.0
         constants = (
             self.covariance.log_det(factors, K, d)
-            + gammaln((df + d) / 2)
-            - gammaln(df / 2)
+            + gammaln(d / 2)
+            - betaln(df / 2, d / 2)  # which keeps its digits where df is large
             - 0.5 * d * np.log(df * math.pi)
         )
         return constants - (df + d) / 2 * np.log1p(distances / df), distances

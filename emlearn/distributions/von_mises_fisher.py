@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from scipy.special import gammaln
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..em.statistics import Sums
 from ..exceptions import SingularError
@@ -80,6 +82,11 @@ class VonMisesFisher(LinearFamily):
     signed = ("sum",)
     # a direction is never impossible: EM leaves any start
     start_softness = 0.0
+
+    _parameter_constraints: dict = {
+        "concentration": [StrOptions({"free", "tied"}), Interval(Real, 0.0, None, closed="left")],
+        "normalize": ["boolean"],
+    }
 
     def __init__(self, concentration: str | float = "free", normalize: bool = False) -> None:
         self.concentration = concentration

@@ -13,7 +13,14 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .._data import check_data, check_frame, check_mixing_weights, column_name
+from .._data import (
+    check_data,
+    check_frame,
+    check_mixing_weights,
+    check_shape,
+    column_name,
+    read_array,
+)
 from ..base import EMMixin
 from ..distributions import Distribution, Prior, WithNoise
 from ..em.reduce import take_rows
@@ -24,7 +31,10 @@ from ..latent import Labels
 from ._model import Fitted, MixtureModel, MixtureParameters
 from ._scores import ScoresMixin
 
-__all__ = ["NOISE", "BaseMixture"]
+__all__ = ["NOISE", "NOISE_NAMES", "BaseMixture"]
+
+#: the parameters of a noise component, beside those of the family
+NOISE_NAMES = ("noise_weight", "noise_origin", "noise_edges")
 
 #: what ``noise`` may be, in the mixtures of continuous families
 NOISE = ["boolean", Interval(Real, 0.0, None, closed="neither")]
@@ -137,7 +147,8 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         weights : array-like of shape (n_components,)
         **parameters : dict
             The parameters of the components, by the names of the fitted attributes without their
-            underscore; and parameters of the constructor.
+            underscore; and parameters of the constructor. With a noise component ``noise_weight``,
+            ``noise_origin`` and ``noise_edges`` are among them, and all weights sum to 1.
 
         Returns
         -------
@@ -170,8 +181,8 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         distribution = self._resolved().bind(X, sample_weight)
         if getattr(self, "noise", False) and not distribution.continuous:
             raise ValueError(
-                f"noise needs a continuous family; {type(self._distribution()).__name__} is discrete."
-                " Set noise=False."
+                "noise needs a family with a density per unit of volume, such as Gaussian, StudentT or Gamma;"
+                f" {type(self._distribution()).__name__} is none. Set noise=False."
             )
         prior = getattr(self, "prior", None)
         if prior == "default":
@@ -181,8 +192,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
                 )
             prior = distribution.default_prior()
         if prior is not None:
-            family = distribution.family if getattr(self, "noise", False) else distribution
-            prior = prior.bind(X, sample_weight, self.n_components, family)
+            prior = distribution.bind_prior(prior, X, sample_weight, self.n_components)
         model = MixtureModel(
             Labels(), distribution, prior, getattr(self, "weight_concentration_prior", None)
         )
@@ -231,7 +241,9 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
                     axis=1, keepdims=True
                 )
             if noise:  # what no component begins with is noise
-                shares = np.column_stack([shares, 1.0 - shares.sum(axis=1)])
+                rest = 1.0 - shares.sum(axis=1)
+                rest[rest < 1e-6] = 0.0  # rounding
+                shares = np.column_stack([shares, rest])
             if sample_weight is not None and not start.one_row:
                 shares = shares * sample_weight[rows, None]
             labels = Sums({"counts": shares.sum(axis=0)})
@@ -274,6 +286,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         try:
             weights = given.pop("weights")
             if getattr(self, "noise", False):  # its weight is one of those that sum to 1
+                check_shape(read_array(weights, "weights"), (K,), "weights")
                 weights, K = np.append(weights, given.pop("noise_weight")), K + 1
             weights = check_mixing_weights(weights, K, "weights")
             components = distribution.recall(given)
@@ -341,6 +354,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         return X
 
     def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[Any, np.ndarray | None]:
+        self._distribution()._validate_params()
         X, sample_weight = super()._check_fit_data(X, sample_weight)
         if self._continues() and len(self.weights_) != self.n_components:
             raise ValueError(

@@ -25,7 +25,7 @@ class GammaMixture(BaseMixture):
         None estimates the shapes; a number holds them: 1 is the exponential distribution.
     floor : float, default=0.0
         Values below are raised to it, in the units of the data: a limit of detection. With 0, a
-        value that is not positive is an error.
+        value that is not positive is an error (for the exponential distribution, one that is negative).
     noise : bool or float, default=False
         A further component of constant density, for rows that belong nowhere. True takes the volume
         of the smaller of two boxes around the data, a number is the volume.

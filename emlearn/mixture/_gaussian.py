@@ -15,7 +15,7 @@ from ..distributions.gaussian import SINGULAR_MESSAGE
 from ..em.starts import Start, total_scatter
 from ..em.statistics import Joint
 from ..exceptions import SingularError
-from ._base import NOISE, BaseMixture
+from ._base import NOISE, NOISE_NAMES, BaseMixture
 from ._conditioning import ConditioningMixin
 from ._model import MixtureModel, MixtureParameters
 
@@ -217,7 +217,8 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
             In the shape of ``covariances_``.
         covariance_type : str, default="full"
         **parameters : dict
-            Further parameters of the constructor.
+            Further parameters of the constructor; with ``noise`` also ``noise_weight``,
+            ``noise_origin`` and ``noise_edges``: all weights sum to 1, and all become ``init_params``.
 
         Returns
         -------
@@ -241,6 +242,11 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
             raise ValueError(
                 f"covariance_type must be one of {sorted(COVARIANCES)}, got {covariance_type!r}"
             )
+        if parameters.get("noise", False):
+            given = {"means": means, "covariances": covariances}
+            given |= {name: parameters.pop(name) for name in NOISE_NAMES if name in parameters}
+            settings = {"covariance_type": covariance_type, **parameters}
+            return cls._from_given(weights, given, settings)
         covariance = COVARIANCES[covariance_type]
         means = read_array(means, "means")
         if means.ndim != 2:

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..distributions import StudentT
 from ..distributions.covariance import COVARIANCES
-from ._base import NOISE, BaseMixture
+from ._base import NOISE, NOISE_NAMES, BaseMixture
 from ._conditioning import ConditioningMixin
 
 __all__ = ["StudentTMixture"]
@@ -190,7 +190,8 @@ class StudentTMixture(ConditioningMixin, BaseMixture):
         degrees_of_freedom : float or array-like of shape (n_components,)
         covariance_type : str, default="full"
         **parameters : dict
-            Further parameters of the constructor.
+            Further parameters of the constructor; with ``noise`` also ``noise_weight``,
+            ``noise_origin`` and ``noise_edges``, and all weights sum to 1.
 
         Returns
         -------
@@ -202,4 +203,5 @@ class StudentTMixture(ConditioningMixin, BaseMixture):
             If shapes do not fit, weights do not sum to 1, or a scale matrix is singular.
         """
         given = {"means": means, "scales": scales, "degrees_of_freedom": degrees_of_freedom}
+        given |= {name: parameters.pop(name) for name in NOISE_NAMES if name in parameters}
         return cls._from_given(weights, given, {"covariance_type": covariance_type, **parameters})
