@@ -28,9 +28,11 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
     Parameters
     ----------
     n_components : int, default=1
-    covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
-        A matrix for each component, one matrix for all, a variance for each
-        component and feature, a variance for each component.
+    covariance_type : str, default="full"
+        "full", "tied", "diag" and "spherical" are a matrix for each component, one
+        matrix for all, a variance for each component and feature, a variance for
+        each component. mclust's codes share parts of them: EII VII EEI VEI EVI VVI
+        EEE VEE EVE VVE EEV VEV EVV VVV. "factor" is a factor analysis of each.
     tol : float, default=1e-3
         Stop when an iteration changed the mean log-likelihood of a row by less.
     reg_covar : float, default=1e-6
@@ -74,15 +76,25 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
     covariances_, precisions_, precisions_cholesky_ : ndarray
         Of shape (n_components, n_features, n_features) for "full", (n_features,
         n_features) for "tied", (n_components, n_features) for "diag",
-        (n_components,) for "spherical". ``precisions_ = precisions_cholesky_ @
+        (n_components,) for "spherical"; mclust's models that end in I have the shape
+        of "diag" or, EII and VII, of "spherical", EEE that of "tied", the others
+        that of "full". ``precisions_ = precisions_cholesky_ @
         precisions_cholesky_.T``, the factor an upper triangle.
+    loadings_ : ndarray of shape (n_components, n_features, n_factors)
+        Of the model "factor".
+    noise_variances_ : ndarray of shape (n_components, n_features)
+        Of the model "factor".
+    noise_weight_, noise_volume_ : float
+        Where there is a noise component, beside which ``weights_`` sum to less than 1.
+    noise_origin_, noise_edges_ : ndarray of shape (n_features,), (n_features, n_features)
+        A corner and the edges of its box.
     converged_ : bool
     n_iter_ : int
         M-steps of the best fit; an accepted extrapolation counts as one.
     n_e_steps_ : int
         Its E-steps, the final one included.
     lower_bound_ : float
-        Mean log-likelihood of a row: ``score(X)``.
+        Mean log-likelihood of a row: ``score(X)``; with a prior its share is added.
     lower_bounds_ : ndarray of shape (``n_iter_``,)
         The same after each M-step.
     restart_lower_bounds_ : ndarray of shape (n_init,)
@@ -202,7 +214,7 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
         means : array-like of shape (n_components, n_features)
         covariances : array-like
             In the shape of ``covariances_``.
-        covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+        covariance_type : str, default="full"
         **parameters : dict
             Further parameters of the constructor.
 
