@@ -93,7 +93,12 @@ html_theme_options = {
     "header_links_before_dropdown": 8,
     "navigation_with_keys": False,
     "show_toc_level": 2,
-    "secondary_sidebar_items": ["page-toc"],
+    # the pages of the families list each other on the left, and need the width
+    "secondary_sidebar_items": {
+        **{page.stem: ["page-toc"] for page in HERE.glob("*.rst")},
+        "api/**": ["page-toc"],
+        "families/*": [],
+    },
     "footer_start": ["copyright"],
     "footer_end": [],
 }
