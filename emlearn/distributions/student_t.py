@@ -22,8 +22,9 @@ from .normal_inverse_wishart import NormalInverseWishart, posterior_moments
 
 __all__ = ["StudentT", "StudentTParameters"]
 
-# where degrees of freedom begin that nobody gave
-_FIRST = 10.0
+# where degrees of freedom begin that nobody gave: a first scale that outliers have widened shrinks
+# under tails this heavy, and under lighter ones a component goes to the outliers
+_FIRST = 0.5
 
 # ------------------------------------------------------------ parameters
 

@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -343,6 +344,8 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         if distribution.takes_frames:
             X = check_frame(self, X, reset=reset)
         else:
+            if sparse.issparse(X) and X.format == "csr" and not X.has_canonical_format:
+                X = X.copy()  # validation sums duplicates in place
             finite = finite or not distribution.checks_finite
             X = check_data(self, X, reset=reset, finite=finite, **distribution.check_arguments)
         X, learned = distribution.encode(

@@ -102,7 +102,7 @@ class StudentTMixture(ConditioningMixin, BaseMixture):
     >>> X = np.vstack([load_faithful().data, [[50.0, 500.0]] * 3])
     >>> mixture = StudentTMixture(2, random_state=0).fit(X)
     >>> mixture.means_[mixture.means_[:, 0].argsort()].round(1)
-    array([[ 2. , 54.1],
+    array([[ 2. , 54. ],
            [ 4.3, 80. ]])
     """
 
