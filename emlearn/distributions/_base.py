@@ -95,6 +95,10 @@ class Distribution(BaseEstimator, ABC):
         """Rows that were sampled as the user gives them: the inverse of :meth:`encode`."""
         return X
 
+    def assume(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What :meth:`encode` would have learned of data with these parameters, by their published names."""
+        return {}
+
     def resolve(self, learned: Mapping[str, Any]) -> Self:
         """The distribution with what :meth:`encode` learned, for fits and for fitted models alike."""
         return self

@@ -51,7 +51,8 @@ class ConjugatePrior(Prior):
     count : float, default=1.0
         How many rows it is worth.
     mean : array-like, default=None
-        Mean of their features, in the shape of a component's; None is the mean of the data.
+        Mean of their features, in the shape of a component's; None is the mean of the data, of
+        probabilities and rates with one row more that is even, so that what was never seen is possible.
 
     References
     ----------
@@ -78,7 +79,7 @@ class ConjugatePrior(Prior):
         if self.mean is None:
             one = np.ones((X.shape[0], 1)) if sample_weight is None else sample_weight[:, None]
             sums = distribution.statistics(None, distribution.features(X), one)
-            mean = distribution.feature_means(sums)[0]
+            mean = distribution.data_mean(sums)[0]
         else:
             try:
                 mean = np.asarray(self.mean, dtype=np.float64)
@@ -140,8 +141,8 @@ class LinearFamily(Distribution):
 
     # -------------------------------------------------------------- prior
 
-    def feature_means(self, statistics: Sums) -> np.ndarray:
-        """Means (K, V) of the features."""
+    def data_mean(self, statistics: Sums) -> np.ndarray:
+        """What a prior takes for the mean (1, V) of the features; nothing that is possible is 0."""
         return statistics["sum"] / statistics["weight"][:, None]
 
     def read_prior_mean(self, mean: np.ndarray, n_features: int) -> np.ndarray:

@@ -166,8 +166,8 @@ class Bernoulli(LinearFamily):
         current = None if parameters is None else parameters.probabilities
         return BernoulliParameters(np.minimum(keep_empty(yes, seen, current), 1.0))
 
-    def feature_means(self, statistics: Sums) -> np.ndarray:
-        return keep_empty(statistics["sum"], statistics["seen"], None)
+    def data_mean(self, statistics: Sums) -> np.ndarray:
+        return (statistics["sum"] + 0.5) / (statistics["seen"] + 1.0)
 
     def read_prior_mean(self, mean: np.ndarray, n_features: int) -> np.ndarray:
         mean = super().read_prior_mean(mean, n_features)

@@ -142,6 +142,13 @@ class Categorical(LinearFamily):
                 )
         return categories
 
+    def assume(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        if isinstance(self.categories, str):
+            categories = [np.arange(np.shape(block)[1]) for block in values["probabilities"]]
+        else:
+            categories = [np.asarray(names) for names in self.categories]
+        return {"categories": categories}
+
     def resolve(self, learned: Mapping[str, Any]) -> Self:
         names = learned.get("categories")
         if names is None:
@@ -196,8 +203,8 @@ class Categorical(LinearFamily):
         totals = np.repeat(_by_column(sums, sizes), sizes, axis=1)
         return CategoricalParameters(keep_empty(sums, totals, current), sizes)
 
-    def feature_means(self, statistics: Sums) -> np.ndarray:
-        sums = statistics["sum"]
+    def data_mean(self, statistics: Sums) -> np.ndarray:
+        sums = statistics["sum"] + 1.0 / np.repeat(self._sizes, self._sizes)
         return sums / np.repeat(_by_column(sums, self._sizes), self._sizes, axis=1)
 
     def read_prior_mean(self, mean: np.ndarray, n_features: int) -> np.ndarray:

@@ -115,6 +115,11 @@ class Multinomial(LinearFamily):
         totals = sums.sum(axis=1, keepdims=True)
         return MultinomialParameters(keep_empty(sums, totals, current), float(total))
 
+    def data_mean(self, statistics: Sums) -> np.ndarray:
+        return (statistics["sum"] + 1.0 / statistics["sum"].shape[1]) / (
+            statistics["weight"][:, None] + 1.0
+        )
+
     def log_prior(self, parameters: MultinomialParameters, prior: ConjugatePrior) -> float:
         alpha = 1.0 + prior.count * prior.mean
         K = len(parameters.probabilities)

@@ -110,6 +110,9 @@ class WithNoise(Distribution):
     def decode(self, X: np.ndarray, learned: Mapping[str, Any]) -> np.ndarray:
         return self.family.decode(X, learned)
 
+    def assume(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return self.family.assume(values)
+
     def resolve(self, learned: Mapping[str, Any]) -> Self:
         return WithNoise(self.family.resolve(learned), self.volume)
 

@@ -93,6 +93,9 @@ class Poisson(LinearFamily):
         current = None if parameters is None else parameters.rates
         return PoissonParameters(keep_empty(sums["sum"], sums["weight"][:, None], current))
 
+    def data_mean(self, statistics: Sums) -> np.ndarray:
+        return (statistics["sum"] + 0.5) / (statistics["weight"][:, None] + 1.0)
+
     def log_prior(self, parameters: PoissonParameters, prior: ConjugatePrior) -> float:
         shape, rate = 1.0 + prior.count * prior.mean, prior.count
         return float(

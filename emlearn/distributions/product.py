@@ -117,8 +117,15 @@ class Product(Distribution):
     def input_tags(self, tags: InputTags) -> InputTags:
         tags.categorical = True
         tags.string = True
-        tags.allow_nan = False
+        families = [] if isinstance(self.blocks, str) else [_family(b[1]) for b in self.blocks]
+        tags.allow_nan = any(isinstance(f, Bernoulli | Categorical) for f in families)
         return tags
+
+    @property
+    def continuous(self) -> bool:
+        """True where all blocks are."""
+        families = getattr(self, "families", {}).values()
+        return bool(families) and all(family.continuous for family in families)
 
     # --------------------------------------------------------------- data
 
@@ -143,7 +150,9 @@ class Product(Distribution):
                 raise type(error)(f"Block {name!r} ({listed}): {error}{_advice(bad)}") from error
             parts.append(part.toarray() if sparse.issparse(part) else part)
             found |= {f"{name}_{key}": value for key, value in more.items()}
-        X = np.hstack([np.asarray(part, dtype=np.float64) for part in parts])
+        floats = {part.dtype for part in parts if part.dtype.kind == "f"}
+        dtype = np.float32 if floats == {np.dtype(np.float32)} else np.float64
+        X = np.hstack([np.asarray(part, dtype=dtype) for part in parts])
         return X, {"blocks": blocks, **found}
 
     def _find_blocks(
@@ -191,6 +200,20 @@ class Product(Distribution):
         if not blocks:
             raise ValueError("blocks: no column is in any block.")
         return blocks
+
+    def assume(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        if isinstance(self.blocks, str):
+            raise ValueError("blocks: give the list of blocks; 'auto' needs data to look at.")
+        blocks, learned = [], {}
+        for name, family, columns in self.blocks:
+            if not all(isinstance(j, int | np.integer) for j in np.atleast_1d(columns).tolist()):
+                raise ValueError(
+                    f"Block {name!r}: without data, columns are positions, got {columns!r}."
+                )
+            blocks.append((name, family, [int(j) for j in np.atleast_1d(columns)]))
+            more = _family(family).assume(_Part(values, name))
+            learned |= {f"{name}_{key}": value for key, value in more.items()}
+        return {"blocks": blocks, **learned}
 
     def resolve(self, learned: Mapping[str, Any]) -> Self:
         resolved = type(self)(self.blocks)
@@ -401,7 +424,7 @@ def _family(family: Any) -> Distribution:
 def _read(X: Any, columns: list[int], family: Distribution) -> Any:
     """Columns as the family takes them."""
     part = _safe_indexing(X, columns, axis=1)
-    return check_array(part, **{"dtype": np.float64, **family.check_arguments})
+    return check_array(part, **{"dtype": [np.float64, np.float32], **family.check_arguments})
 
 
 def _is_readable(X: Any, j: int, family: Distribution) -> bool:

@@ -169,10 +169,15 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
     def _from_given(cls, weights: Any, given: dict[str, Any], settings: dict[str, Any]) -> Self:
         given = {"weights": weights, **given}
         mixture = cls(np.size(weights), **{"init_params": given, **settings})
+        learned = mixture._with_noise().assume(given)
+        for name, value in learned.items():
+            setattr(mixture, f"{name}_", value)
         fitted = mixture._given_parameters()
         for name, value in mixture.publish(fitted).items():
             setattr(mixture, name, value)
-        mixture.n_features_in_ = mixture._resolved().shape(fitted.components)[1]
+        columns = [j for *_, block in learned.get("blocks", ()) for j in block]
+        d = mixture._resolved().shape(fitted.components)[1]
+        mixture.n_features_in_ = 1 + max(columns) if columns else d
         mixture.n_parameters_ = mixture._n_parameters()
         return mixture
 

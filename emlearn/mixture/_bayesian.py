@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from functools import partial
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -220,6 +220,20 @@ class BayesianGaussianMixture(BaseMixture):
     bic = available_if(_has_no_likelihood)(BaseMixture.bic)
     aic = available_if(_has_no_likelihood)(BaseMixture.aic)
     icl = available_if(_has_no_likelihood)(BaseMixture.icl)
+
+    @classmethod
+    def from_parameters(cls, weights: Any, **parameters: Any) -> Self:
+        """Not to be had: a posterior is more than the parameters that a mixture has.
+
+        Raises
+        ------
+        NotImplementedError
+            Always.
+        """
+        raise NotImplementedError(
+            "A Bayesian mixture is a posterior distribution, which no weights, means and covariances make."
+            " GaussianMixture.from_parameters takes them."
+        )
 
     # ------------------------------------------------- what the family says
 
