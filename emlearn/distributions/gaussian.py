@@ -131,7 +131,17 @@ class Gaussian(Distribution):
         weights: np.ndarray,
         memo: None = None,
     ) -> Moments:
-        return Moments.from_data(features, weights, self.covariance.form)
+        weights = np.ascontiguousarray(weights, dtype=np.float64)
+        K, d = weights.shape[1], features.shape[1]
+        if parameters is None:
+            used = weights.any(axis=1)
+            centre = features[used].mean(axis=0, dtype=np.float64) if used.any() else np.zeros(d)
+            reference = np.tile(centre, (K, 1))
+        else:
+            reference = parameters.means
+        covariance = self.covariance
+        moments = kernel.moments(features, weights, covariance.form_code, reference)
+        return Moments(*moments, covariance.form)
 
     def fused(
         self,
