@@ -150,13 +150,25 @@ class Gaussian(Distribution):
         X: np.ndarray,
         sample_weight: np.ndarray | None,
     ) -> tuple[np.ndarray, Moments, float]:
+        return self.fused_sums(
+            parameters, self._constants(parameters) + log_weights, X, sample_weight
+        )
+
+    def fused_sums(
+        self,
+        parameters: GaussianParameters,
+        constants: np.ndarray,
+        X: np.ndarray,
+        sample_weight: np.ndarray | None,
+    ) -> tuple[np.ndarray, Moments, float]:
+        """:meth:`fused` for who has the constants: log-densities at the means, plus log weights."""
         covariance = self.covariance
         counts, means, scatter, value = kernel.e_step(
             X,
             sample_weight,
             covariance.code,
             covariance.form_code,
-            self._constants(parameters) + log_weights,
+            constants,
             parameters.means,
             parameters.precisions_cholesky.reshape(-1),
         )
