@@ -1,15 +1,23 @@
 """Compiled kernels, each with a NumPy twin that runs where nothing was compiled."""
 
 from . import gaussian as gaussian_twin
+from . import labels as labels_twin
+
+COMPILED = {"gaussian": True, "labels": True}
+INSTRUCTION_SET = "NumPy"
 
 try:
     from . import _gaussian as gaussian
 
-    COMPILED = {"gaussian": True}
     INSTRUCTION_SET = gaussian.instruction_set()
 except ImportError:
     gaussian = gaussian_twin
-    COMPILED = {"gaussian": False}
-    INSTRUCTION_SET = "NumPy"
+    COMPILED["gaussian"] = False
 
-__all__ = ["COMPILED", "INSTRUCTION_SET", "gaussian", "gaussian_twin"]
+try:
+    from . import _labels as labels
+except ImportError:
+    labels = labels_twin
+    COMPILED["labels"] = False
+
+__all__ = ["COMPILED", "INSTRUCTION_SET", "gaussian", "gaussian_twin", "labels", "labels_twin"]

@@ -35,10 +35,13 @@ cdef extern from "gaussian_kernel.h" nogil:
         int finite
     ctypedef int (*em_sums_function)(const em_model *, const em_rows *, em_sums *) noexcept nogil
     ctypedef int (*em_scores_function)(const em_model *, const em_rows *, em_scores *) noexcept nogil
+    ctypedef int (*em_moments_function)(
+        ptrdiff_t, ptrdiff_t, const double *, const em_rows *, em_sums *) noexcept nogil
     ctypedef struct em_instructions:
         const char *name
         em_sums_function sums
         em_scores_function scores
+        em_moments_function moments
     const em_instructions em_known[]
     int em_chosen, EM_N_KNOWN
     int em_supported(int)
@@ -171,6 +174,45 @@ def e_step(X, sample_weight, int density, int form, const double[::1] constants,
     with nogil:
         _sums(&model, &rows, form, reference, count_view, first_view, second_view, &sums)
     return count, mean, scatter, sums.log_likelihood
+
+
+def moments(X, const double[:, ::1] weights, int form, const double[:, ::1] reference):
+    """Moments of a block under given weights; see the twin for the meaning of each argument."""
+    cdef em_rows rows
+    cdef em_sums sums
+    cdef ptrdiff_t n = weights.shape[0], K = weights.shape[1], d = reference.shape[1]
+    cdef int lost
+    if form not in (EM_FULL, EM_TIED, EM_DIAG):
+        raise ValueError(f"{form} is no form of the scatter")
+    if X.shape[0] != n or X.shape[1] != d or reference.shape[0] != K or n == 0:
+        raise ValueError(f"rows ({n}, {d}) and references ({K}, {d}) are needed")
+    _read_rows(X, &rows)
+    cdef const double[::1] totals = np.asarray(weights).sum(axis=1)
+    rows.weights = &totals[0]
+    count, mean = np.empty(K), np.empty((K, d))
+    scatter = np.empty({EM_FULL: (K, d, d), EM_TIED: (d, d), EM_DIAG: (K, d)}[form])
+    cdef double[::1] count_view = count, second_view = scatter.reshape(-1)
+    cdef double[:, ::1] first_view = mean
+    if form == EM_TIED:  # one common reference
+        reference = np.repeat(np.asarray(reference)[:1], K, axis=0)
+    sums.form = form
+    sums.count, sums.first, sums.second = &count_view[0], &first_view[0, 0], &second_view[0]
+    for _ in range(2):
+        sums.reference = &reference[0, 0]
+        with nogil:
+            if em_known[em_chosen].moments(d, K, &weights[0, 0], &rows, &sums) != 0:
+                lost = -1
+            else:
+                lost = em_centre_moments(d, K, &sums)
+        if lost < 0:
+            raise MemoryError("no memory for the buffers of the E-step")
+        if not lost:
+            break
+        if form == EM_TIED:  # clusters far apart: the scatter of each about its own mean, then pooled
+            count, mean, scatter = moments(X, weights, EM_FULL, mean)
+            return count, mean, scatter.sum(axis=0)
+        reference = mean.copy()
+    return count, mean, scatter
 
 
 def scores(X, int density, const double[::1] constants, const double[:, ::1] means, const double[::1] factors,

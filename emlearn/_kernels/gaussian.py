@@ -84,6 +84,26 @@ def e_step(X, sample_weight, density, form, constants, means, factors):
     return moments.weight, moments.mean, moments.scatter, value
 
 
+def moments(X, weights, form, reference):
+    """Moments of a block under given weights.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d), float64 or float32, any strides
+    weights : ndarray of shape (n, K)
+    form : {FULL, TIED, DIAG}
+    reference : ndarray of shape (K, d)
+        Somewhere near the means.
+
+    Returns
+    -------
+    count, mean, scatter : ndarray
+    """
+    name = {FULL: "full", TIED: "pooled", DIAG: "diag"}[form]
+    found = Moments.from_data(X, weights, name)
+    return found.weight, found.mean, found.scatter
+
+
 def scores(
     X, density, constants, means, factors, joint=None, posterior=None, log_density=None, label=None
 ):

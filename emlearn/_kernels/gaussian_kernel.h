@@ -14,20 +14,7 @@
 #ifndef EMLEARN_GAUSSIAN_KERNEL_H
 #define EMLEARN_GAUSSIAN_KERNEL_H
 
-#include <math.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define EM_JOIN_(a, b) a##b
-#define EM_JOIN(a, b) EM_JOIN_(a, b)
-#define EM_INLINE static inline __attribute__((always_inline))
-#if defined(__clang__) || __GNUC__ >= 12
-#define EM_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define EM_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
-#endif
+#include "instructions.h"
 
 enum { EM_FULL = 0, EM_TIED = 1, EM_DIAG = 2, EM_SPHERICAL = 3 };
 
@@ -70,8 +57,7 @@ typedef struct {
 
 /* -------------------------------------------------------- instruction sets */
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
-#define EM_X86 1
+#ifdef EM_X86
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,fma,avx2")
 #define VL 8
@@ -97,41 +83,22 @@ typedef struct {
 
 typedef int (*em_sums_function)(const em_model *, const em_rows *, em_sums *);
 typedef int (*em_scores_function)(const em_model *, const em_rows *, em_scores *);
+typedef int (*em_moments_function)(ptrdiff_t, ptrdiff_t, const double *, const em_rows *, em_sums *);
 
 typedef struct {
     const char *name;
     em_sums_function sums;
     em_scores_function scores;
+    em_moments_function moments;
 } em_instructions;
 
 static const em_instructions em_known[] = {
 #ifdef EM_X86
-    {"AVX-512", em_gaussian_sums_avx512, em_gaussian_scores_avx512},
-    {"AVX2", em_gaussian_sums_avx2, em_gaussian_scores_avx2},
+    {"AVX-512", em_gaussian_sums_avx512, em_gaussian_scores_avx512, em_gaussian_moments_avx512},
+    {"AVX2", em_gaussian_sums_avx2, em_gaussian_scores_avx2, em_gaussian_moments_avx2},
 #endif
-    {"baseline", em_gaussian_sums_baseline, em_gaussian_scores_baseline},
+    {"baseline", em_gaussian_sums_baseline, em_gaussian_scores_baseline, em_gaussian_moments_baseline},
 };
-enum { EM_N_KNOWN = sizeof(em_known) / sizeof(em_known[0]) };
-
-static int em_supported(int i)
-{
-#ifdef EM_X86
-    __builtin_cpu_init();
-    if (i == 0)
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
-    if (i == 1) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#endif
-    return i >= 0 && i < EM_N_KNOWN;
-}
-
-static int em_chosen = -1;
-
-/* Use the widest supported instruction set from number `first` on. */
-static void em_choose(int first)
-{
-    for (em_chosen = first; em_chosen < EM_N_KNOWN - 1 && !em_supported(em_chosen);) em_chosen++;
-}
 
 /* Sums about the reference to centred moments, in place: first becomes the mean, second the scatter about it.
  * Returns how many components moved so far from the reference that the difference has lost digits:

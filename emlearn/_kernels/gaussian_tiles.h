@@ -2,73 +2,7 @@
  * gaussian_kernel.h with VL (lanes of a vector) and EM_ISA (a suffix) defined.
  * No include guard.
  */
-#define FN(name) EM_JOIN(em_##name##_, EM_ISA)
-#define vec FN(vec)
-#define ivec FN(ivec)
-typedef double vec __attribute__((vector_size(VL * 8)));
-typedef int64_t ivec __attribute__((vector_size(VL * 8)));
-
-/* ---------------------------------------------------------------- vectors */
-
-EM_INLINE vec FN(set)(double a) { return a - (vec){0}; }
-EM_INLINE vec FN(select)(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
-EM_INLINE vec FN(max)(vec a, vec b) { return FN(select)((ivec)(a > b), a, b); }
-EM_INLINE double FN(sum)(vec a)
-{
-    double sum = 0.0;
-    for (int l = 0; l < VL; l++) sum += a[l];
-    return sum;
-}
-
-/* exp(x) for x <= 0 with an error below 1 ulp or so; 0 below -708. */
-EM_INLINE vec FN(exp)(vec x)
-{
-    const vec shift = FN(set)(6755399441055744.0); /* 1.5 * 2**52: rounds, and leaves n in the low bits */
-    vec t = x * FN(set)(1.4426950408889634074) + shift;
-    vec n = t - shift;
-    vec r = x - n * FN(set)(6.93147180369123816490e-01);
-    r = r - n * FN(set)(1.90821492927058770002e-10);
-    vec r2 = r * r;
-    /* Taylor to degree 13 on |r| <= ln(2)/2, Estrin's scheme */
-    vec p01 = FN(set)(1.0) + r;
-    vec p23 = FN(set)(1.0 / 2) + r * FN(set)(1.0 / 6);
-    vec p45 = FN(set)(1.0 / 24) + r * FN(set)(1.0 / 120);
-    vec p67 = FN(set)(1.0 / 720) + r * FN(set)(1.0 / 5040);
-    vec p89 = FN(set)(1.0 / 40320) + r * FN(set)(1.0 / 362880);
-    vec pab = FN(set)(1.0 / 3628800) + r * FN(set)(1.0 / 39916800);
-    vec pcd = FN(set)(1.0 / 479001600) + r * FN(set)(1.0 / 6227020800.0);
-    vec r4 = r2 * r2;
-    vec low = p01 + p23 * r2;
-    vec mid = p45 + p67 * r2;
-    vec high = p89 + pab * r2 + pcd * r4;
-    vec p = low + r4 * (mid + r4 * high);
-    vec scaled = (vec)((ivec)p + ((ivec)t << 52));
-    return FN(select)((ivec)(x > FN(set)(-708.0)), scaled, FN(set)(0.0));
-}
-
-/* log(x) for normal positive x. */
-EM_INLINE vec FN(log)(vec x)
-{
-    ivec bits = (ivec)x - (ivec)FN(set)(0.70710678118654752440);
-    ivec e = bits >> 52;
-    vec m = (vec)((ivec)x - (e << 52));
-    vec k = (vec)(e + (ivec)FN(set)(6755399441055744.0)) - FN(set)(6755399441055744.0);
-    vec f = (m - FN(set)(1.0)) / (m + FN(set)(1.0));
-    vec s = f * f;
-    vec p = FN(set)(1.0 / 23);
-    p = p * s + FN(set)(1.0 / 21);
-    p = p * s + FN(set)(1.0 / 19);
-    p = p * s + FN(set)(1.0 / 17);
-    p = p * s + FN(set)(1.0 / 15);
-    p = p * s + FN(set)(1.0 / 13);
-    p = p * s + FN(set)(1.0 / 11);
-    p = p * s + FN(set)(1.0 / 9);
-    p = p * s + FN(set)(1.0 / 7);
-    p = p * s + FN(set)(1.0 / 5);
-    p = p * s + FN(set)(1.0 / 3);
-    vec tail = k * FN(set)(1.90821492927058770002e-10) + FN(set)(2.0) * f * s * p;
-    return k * FN(set)(6.93147180369123816490e-01) + (FN(set)(2.0) * f + tail);
-}
+#include "vectors.h"
 
 /* Each of eight vectors is summed over its lanes, and added to one of eight numbers. */
 #if VL == 8
@@ -307,46 +241,9 @@ EM_INLINE void FN(scale_means)(const em_model *m, FN(scratch) *s)
         }
 }
 
-/* The table becomes weight * posterior, s->sum the row log-likelihoods, counts (K,) gain the sums over rows. */
 EM_INLINE void FN(posterior)(const FN(scratch) *s, double *counts)
 {
-    const vec floor = FN(set)(-1.7976931348623157e308), one = FN(set)(1.0), zero = FN(set)(0.0);
-    vec *top = s->top, *sum = s->sum;
-    for (ptrdiff_t v = 0; v < s->nv; v++) {
-        top[v] = floor;
-        sum[v] = zero;
-    }
-    for (ptrdiff_t k = 0; k < s->K; k++) {
-        const vec *t = s->table + k * s->S;
-        for (ptrdiff_t v = 0; v < s->nv; v++) top[v] = FN(max)(t[v], top[v]);
-    }
-    for (ptrdiff_t k = 0; k < s->K; k++) {
-        vec *t = s->table + k * s->S;
-        for (ptrdiff_t v = 0; v < s->nv; v++) {
-            t[v] = FN(exp)(t[v] - top[v]);
-            sum[v] += t[v];
-        }
-    }
-    for (ptrdiff_t v = 0; v < s->nv; v++) {
-        const ivec empty = (ivec)(sum[v] < FN(set)(0.5)); /* no component reaches this row: share it evenly */
-        const vec safe = FN(select)(empty, one, sum[v]);
-        sum[v] = FN(select)(empty, FN(set)(-HUGE_VAL), top[v] + FN(log)(safe));
-        top[v] = s->w[v] / FN(select)(empty, FN(set)((double)s->K), safe);
-        for (int l = 0; l < VL; l++)
-            if (empty[l])
-                for (ptrdiff_t k = 0; k < s->K; k++) s->table[k * s->S + v][l] = 1.0;
-    }
-    for (ptrdiff_t k = 0; k < s->K; k++) {
-        vec *t = s->table + k * s->S;
-        vec a = zero, b = zero;
-        for (ptrdiff_t v = 0; v < s->nv; v += 2) {
-            t[v] *= top[v];
-            t[v + 1] *= top[v + 1];
-            a += t[v];
-            b += t[v + 1];
-        }
-        counts[k] += FN(sum)(a + b);
-    }
+    FN(share)(s->K, s->S, s->nv, s->table, s->w, s->top, s->sum, counts);
 }
 
 /* -------------------------------------------------------------- statistics */
@@ -525,6 +422,26 @@ EM_INLINE void FN(density)(const em_model *m, const double *centre, const FN(scr
     } else FN(density_diag)(m, s);
 }
 
+EM_INLINE void FN(add)(const em_sums *out, const FN(scratch) *s)
+{
+    if (out->form == EM_FULL) FN(add_full)(out, s);
+    else if (out->form == EM_TIED) FN(add_pooled)(out, s);
+    else FN(add_diag)(out, s);
+}
+
+/* What the tiles have added up. */
+EM_INLINE void FN(read_sums)(const FN(scratch) *s, em_sums *out)
+{
+    for (ptrdiff_t k = 0; k < s->K; k++)
+        for (ptrdiff_t j = 0; j < s->d; j++) out->first[k * s->d + j] = FN(sum)(s->acc_first[k * s->dp + j]);
+    if (out->form == EM_DIAG)
+        for (ptrdiff_t k = 0; k < s->K; k++)
+            for (ptrdiff_t j = 0; j < s->d; j++) out->second[k * s->d + j] = FN(sum)(s->acc_second[k * s->dp + j]);
+    else
+        for (ptrdiff_t k = 0; k < (out->form == EM_FULL ? s->K : 1); k++)
+            FN(unpack_scatter)(s->acc_second + k * s->tiles, s->d, out->second + k * s->d * s->d);
+}
+
 /* 0, or -1 when memory is short. */
 static int FN(gaussian_sums)(const em_model *m, const em_rows *rows, em_sums *out)
 {
@@ -543,19 +460,34 @@ static int FN(gaussian_sums)(const em_model *m, const em_rows *rows, em_sums *ou
         for (ptrdiff_t v = 0; v < s.nv; v++)
             tile += FN(select)((ivec)(s.w[v] > FN(set)(0.0)), s.sum[v] * s.w[v], FN(set)(0.0));
         total += tile;
-        if (out->form == EM_FULL) FN(add_full)(out, &s);
-        else if (out->form == EM_TIED) FN(add_pooled)(out, &s);
-        else FN(add_diag)(out, &s);
+        FN(add)(out, &s);
     }
     out->log_likelihood = FN(sum)(total);
-    for (ptrdiff_t k = 0; k < m->K; k++)
-        for (ptrdiff_t j = 0; j < m->d; j++) out->first[k * m->d + j] = FN(sum)(s.acc_first[k * s.dp + j]);
-    if (out->form == EM_DIAG)
-        for (ptrdiff_t k = 0; k < m->K; k++)
-            for (ptrdiff_t j = 0; j < m->d; j++) out->second[k * m->d + j] = FN(sum)(s.acc_second[k * s.dp + j]);
-    else
-        for (ptrdiff_t k = 0; k < (out->form == EM_FULL ? m->K : 1); k++)
-            FN(unpack_scatter)(s.acc_second + k * s.tiles, m->d, out->second + k * m->d * m->d);
+    FN(read_sums)(&s, out);
+    free(memory);
+    return 0;
+}
+
+/* The same sums under given weights (n, K); those of the rows are their totals. */
+static int FN(gaussian_moments)(ptrdiff_t d, ptrdiff_t K, const double *weights, const em_rows *rows, em_sums *out)
+{
+    const em_model m = {EM_DIAG, d, K, NULL, NULL, NULL};
+    FN(scratch) s;
+    void *memory;
+    if (FN(allocate)(&m, out->form, &s, &memory)) return -1;
+    for (ptrdiff_t k = 0; k < K; k++) out->count[k] = 0.0;
+    for (ptrdiff_t start = 0; start < rows->n; start += s.T * VL) {
+        FN(load)(rows, start, &s);
+        const ptrdiff_t left = rows->n - start, used = left < s.T * VL ? left : s.T * VL;
+        FN(columns)(weights + start * K, used, K, s.S, s.nv, 0.0, s.table);
+        for (ptrdiff_t k = 0; k < K; k++) {
+            vec sum = {0};
+            for (ptrdiff_t v = 0; v < s.nv; v++) sum += s.table[k * s.S + v];
+            out->count[k] += FN(sum)(sum);
+        }
+        FN(add)(out, &s);
+    }
+    FN(read_sums)(&s, out);
     free(memory);
     return 0;
 }

@@ -9,12 +9,21 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
+from scipy.special import gammaln
 
 from ..em.statistics import Sums
 from ..exceptions import SingularError
 from ._base import Distribution, Prior
 
-__all__ = ["ConjugatePrior", "LinearFamily", "Rows", "check_counts", "keep_empty", "refuse"]
+__all__ = [
+    "ConjugatePrior",
+    "LinearFamily",
+    "Rows",
+    "check_counts",
+    "keep_empty",
+    "refuse",
+    "row_log_factorials",
+]
 
 # stands for log 0 where a product with 0 must be 0, and what no log-density of finite numbers is below
 _NEVER, _UNREACHED = -1e300, -1e250
@@ -111,18 +120,29 @@ class LinearFamily(Distribution):
     # ------------------------------------------------------------ density
 
     def log_density(self, parameters: Any, features: Rows) -> tuple[np.ndarray, None]:
-        natural, offsets = self.natural(parameters)
-        never = np.isneginf(natural)
-        some = never.any()
-        if some:
-            natural = np.where(never, _NEVER, natural)
-        out = features.values @ natural.T
+        table, offsets, some = self._table(parameters)
+        out = features.values @ table
         if some:
             out[out < _UNREACHED] = -np.inf
         out += offsets
         if np.ndim(features.base):
             out += features.base[:, None]
         return out, None
+
+    def _table(self, parameters: Any) -> tuple[np.ndarray, np.ndarray, bool]:
+        """Natural parameters (V, K), offsets, and whether a feature is impossible: once for all blocks."""
+        beside = getattr(parameters, "__dict__", {})  # beside the fields of a frozen dataclass
+        kept = beside.get("_table")
+        if kept is not None and kept[0] is self:
+            return kept[1]
+        natural, offsets = self.natural(parameters)
+        never = np.isneginf(natural)
+        some = bool(never.any())
+        if some:
+            natural = np.where(never, _NEVER, natural)
+        table = np.ascontiguousarray(natural.T), offsets, some
+        beside["_table"] = self, table
+        return table
 
     # --------------------------------------------------------- statistics
 
@@ -131,7 +151,7 @@ class LinearFamily(Distribution):
     ) -> Sums:
         values = features.values
         if sparse.issparse(values):
-            total = np.ascontiguousarray((values.T @ weights).T)
+            total = (values.T @ weights).T  # the order that log_density wants
         else:
             total = weights.T @ values
         return Sums({"weight": weights.sum(axis=0), "sum": total}, signed=self.signed)
@@ -182,6 +202,12 @@ def keep_empty(total: np.ndarray, weight: np.ndarray, current: np.ndarray | None
             )
         current = np.broadcast_to(total.sum(axis=0) / everything, total.shape)
     return np.where(empty, current, total / np.where(empty, 1.0, weight))
+
+
+def row_log_factorials(X: sparse.csr_matrix) -> np.ndarray:
+    """Sums (n,) of log x! over the stored values of each row."""
+    logs = type(X)((gammaln(X.data + 1.0), X.indices, X.indptr), shape=X.shape, copy=False)
+    return np.asarray(logs.sum(axis=1)).ravel()
 
 
 def refuse(X: Any, bad: np.ndarray, column: Callable[[int], str], what: str, advice: str) -> None:

@@ -14,9 +14,12 @@ from sklearn.utils import InputTags
 from sklearn.utils._missing import is_scalar_nan
 from sklearn.utils._param_validation import StrOptions
 
+from .._kernels import COMPILED
+from .._kernels import labels as kernel
+from .._kernels import labels_twin as twin
 from ..em.statistics import Sums
 from ._base import check_domain, check_sums
-from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty
+from ._linear import ConjugatePrior, LinearFamily, keep_empty
 
 __all__ = ["Categorical", "CategoricalParameters"]
 
@@ -64,6 +67,7 @@ class Categorical(LinearFamily):
     """
 
     parameters_class = CategoricalParameters
+    uses_blas = not COMPILED["labels"]
     check_arguments = {"dtype": None, "ensure_all_finite": False}
 
     _parameter_constraints: dict = {
@@ -121,7 +125,7 @@ class Categorical(LinearFamily):
                 if missing.all():
                     raise ValueError(f"All values of {column(j)} are missing. Drop it.")
                 try:
-                    found.append(np.unique(cells[~missing] if missing.any() else cells))
+                    found.append(_unique(cells[~missing] if missing.any() else cells))
                 except TypeError as error:
                     raise TypeError(
                         f"{column(j)} mixes types that have no order ({error}). Make all of it strings"
@@ -165,13 +169,12 @@ class Categorical(LinearFamily):
         resolved._sizes = np.asarray(sizes, dtype=np.int64)
         return resolved
 
-    def features(self, X: np.ndarray) -> Rows:
-        """One-hot rows; the codes as they are before the sizes are known, which parameters know too."""
-        sizes = getattr(self, "_sizes", None)
-        return Rows(X if sizes is None else _one_hot(X, sizes))
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """The codes: they are addresses, and a one-hot row is never made."""
+        return np.ascontiguousarray(X, dtype=np.int32)
 
     def embed(self, X: np.ndarray) -> sparse.csr_matrix:
-        return _one_hot(X, self._sizes)
+        return twin.one_hot(self.features(X), self._sizes)
 
     # ------------------------------------------------------------ density
 
@@ -181,11 +184,40 @@ class Categorical(LinearFamily):
         return natural, np.zeros(len(natural))
 
     def log_density(
-        self, parameters: CategoricalParameters, features: Rows
+        self, parameters: CategoricalParameters, features: np.ndarray
     ) -> tuple[np.ndarray, None]:
-        if not sparse.issparse(features.values):
-            features = Rows(_one_hot(features.values, parameters.sizes))
-        return super().log_density(parameters, features)
+        table = self.natural(parameters)[0]
+        return kernel.densities(features, _int32(parameters.sizes), table), None
+
+    def fused(
+        self,
+        parameters: CategoricalParameters,
+        log_weights: np.ndarray,
+        features: np.ndarray,
+        sample_weight: np.ndarray | None,
+        flat: float | None = None,
+    ) -> tuple[np.ndarray, Sums, float] | None:
+        if flat is not None:
+            return None
+        table = self.natural(parameters)[0]
+        counts, totals, value = kernel.categorical(
+            features, _int32(parameters.sizes), table, log_weights, sample_weight
+        )
+        return counts, Sums({"weight": counts, "sum": totals}), value
+
+    # --------------------------------------------------------- statistics
+
+    def statistics(
+        self,
+        parameters: CategoricalParameters | None,
+        features: np.ndarray,
+        weights: np.ndarray,
+        memo: None = None,
+    ) -> Sums:
+        sizes = self._sizes if parameters is None else parameters.sizes
+        weights = np.ascontiguousarray(weights, dtype=np.float64)
+        totals = kernel.totals(features, _int32(sizes), weights)
+        return Sums({"weight": weights.sum(axis=0), "sum": totals})
 
     # ------------------------------------------------------------- M-step
 
@@ -263,6 +295,16 @@ class Categorical(LinearFamily):
         return CategoricalParameters(np.hstack(blocks), sizes)
 
 
+def _unique(cells: np.ndarray) -> np.ndarray:
+    """The distinct values, sorted; whole numbers that lie close together are counted."""
+    if cells.dtype.kind in "iu" and len(cells):
+        low, high = int(cells.min()), int(cells.max())
+        if high - low < len(cells) and -(2**62) < low and high < 2**62:
+            counts = np.bincount(cells.astype(np.int64) - low)
+            return (np.flatnonzero(counts) + low).astype(cells.dtype)
+    return np.unique(cells)
+
+
 def _missing(X: np.ndarray) -> np.ndarray:
     if X.dtype.kind == "f":
         return np.isnan(X)
@@ -280,7 +322,7 @@ def _encode(X: np.ndarray, categories: list[np.ndarray]) -> np.ndarray:
     """Codes; -1 where a cell is none of the categories."""
     codes = np.empty(X.shape, dtype=np.int32)
     for j, names in enumerate(categories):
-        cells = X[:, j]
+        cells = np.ascontiguousarray(X[:, j])
         if cells.dtype.kind in "iufb" and names.dtype.kind in "iufb":
             codes[:, j] = _find(cells, names)
             continue
@@ -307,21 +349,8 @@ def _find(cells: np.ndarray, names: np.ndarray) -> np.ndarray:
     return np.where(names[places] == cells, places, -1)
 
 
-def _one_hot(codes: np.ndarray, sizes: np.ndarray) -> sparse.csr_matrix:
-    n, d = codes.shape
-    codes = codes.astype(np.int32, copy=False)
-    places = codes + np.r_[0, np.cumsum(sizes[:-1])].astype(np.int32)
-    seen = codes >= 0
-    if seen.all():
-        indices, ends = places.ravel(), np.arange(0, n * d + 1, d, dtype=np.int32)
-    else:
-        indices = places[seen]
-        ends = np.r_[0, np.cumsum(seen.sum(axis=1))].astype(np.int32)
-    out = sparse.csr_matrix(
-        (np.ones(len(indices)), indices, ends), shape=(n, int(np.sum(sizes))), copy=False
-    )
-    out.has_canonical_format = True
-    return out
+def _int32(sizes: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(sizes, dtype=np.int32)
 
 
 def _columns(probabilities: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:

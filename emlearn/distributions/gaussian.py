@@ -144,7 +144,17 @@ class Gaussian(Distribution):
         weights: np.ndarray,
         memo: None = None,
     ) -> Moments:
-        return Moments.from_data(features, weights, self.covariance.form)
+        weights = np.ascontiguousarray(weights, dtype=np.float64)
+        K, d = weights.shape[1], features.shape[1]
+        if parameters is None:
+            used = weights.any(axis=1)
+            centre = features[used].mean(axis=0, dtype=np.float64) if used.any() else np.zeros(d)
+            reference = np.tile(centre, (K, 1))
+        else:
+            reference = parameters.means
+        covariance = self.covariance
+        moments = kernel.moments(features, weights, covariance.form_code, reference)
+        return Moments(*moments, covariance.form)
 
     def fused(
         self,
@@ -164,6 +174,26 @@ class Gaussian(Distribution):
         if flat is None:
             return counts, Moments(counts, means, scatter, covariance.form), value
         return counts, Moments(counts[:K], means[:K], scatter[:K], covariance.form), value
+
+    def fused_sums(
+        self,
+        parameters: GaussianParameters,
+        constants: np.ndarray,
+        X: np.ndarray,
+        sample_weight: np.ndarray | None,
+    ) -> tuple[np.ndarray, Moments, float]:
+        """:meth:`fused` for who has the constants: log-densities at the means, plus log weights."""
+        covariance = self.covariance
+        counts, means, scatter, value = kernel.e_step(
+            X,
+            sample_weight,
+            covariance.code,
+            covariance.form_code,
+            constants,
+            parameters.means,
+            parameters.precisions_cholesky.reshape(-1),
+        )
+        return counts, Moments(counts, means, scatter, covariance.form), value
 
     def fused_scores(
         self,

@@ -13,7 +13,14 @@ from sklearn.utils import InputTags
 
 from ..em.statistics import Sums
 from ._base import check_domain, check_sums
-from ._linear import ConjugatePrior, LinearFamily, Rows, check_counts, keep_empty
+from ._linear import (
+    ConjugatePrior,
+    LinearFamily,
+    Rows,
+    check_counts,
+    keep_empty,
+    row_log_factorials,
+)
 
 __all__ = ["Multinomial", "MultinomialParameters"]
 
@@ -75,9 +82,7 @@ class Multinomial(LinearFamily):
 
     def features(self, X: Any) -> Rows:
         if sparse.issparse(X):
-            factorials = X.copy()
-            factorials.data = gammaln(factorials.data + 1.0)
-            inside = np.asarray(factorials.sum(axis=1)).ravel()
+            inside = row_log_factorials(X)
         else:
             inside = gammaln(X + 1.0).sum(axis=1)
         totals = np.asarray(X.sum(axis=1)).ravel()

@@ -13,7 +13,14 @@ from sklearn.utils import InputTags
 
 from ..em.statistics import Sums
 from ._base import check_domain
-from ._linear import ConjugatePrior, LinearFamily, Rows, check_counts, keep_empty
+from ._linear import (
+    ConjugatePrior,
+    LinearFamily,
+    Rows,
+    check_counts,
+    keep_empty,
+    row_log_factorials,
+)
 
 __all__ = ["Poisson", "PoissonParameters"]
 
@@ -67,9 +74,7 @@ class Poisson(LinearFamily):
 
     def features(self, X: Any) -> Rows:
         if sparse.issparse(X):
-            factorials = X.copy()
-            factorials.data = gammaln(factorials.data + 1.0)
-            return Rows(X, -np.asarray(factorials.sum(axis=1)).ravel())
+            return Rows(X, -row_log_factorials(X))
         return Rows(X, -gammaln(X + 1.0).sum(axis=1))
 
     def embed(self, X: Any) -> Any:

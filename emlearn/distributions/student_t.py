@@ -139,8 +139,8 @@ class StudentT(Distribution):
 
     def log_density(
         self, parameters: StudentTParameters, features: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Log-densities, and the squared distances."""
+    ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """Log-densities; 1 + squared distance / df, and its logarithm."""
         scaled, df = parameters.scaled, parameters.degrees_of_freedom
         K, d = scaled.means.shape
         factors = scaled.precisions_cholesky
@@ -153,14 +153,18 @@ class StudentT(Distribution):
             factors.reshape(-1),
             joint=distances,
         )
-        distances *= -2.0
+        distances *= -2.0 / df
+        logs = np.log1p(distances)
+        distances += 1.0
         constants = (
             self.covariance.log_det(factors, K, d)
             + gammaln(d / 2)
             - betaln(df / 2, d / 2)  # which keeps its digits where df is large
             - 0.5 * d * np.log(df * math.pi)
         )
-        return constants - (df + d) / 2 * np.log1p(distances / df), distances
+        density = logs * (-(df + d) / 2)
+        density += constants
+        return density, (distances, logs)
 
     # --------------------------------------------------------- statistics
 
@@ -169,23 +173,26 @@ class StudentT(Distribution):
         parameters: StudentTParameters | None,
         features: np.ndarray,
         weights: np.ndarray,
-        memo: np.ndarray | None = None,
+        memo: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> Joint:
         """Moments under weights times the expected precision u of each row, and sums of E log u - u."""
-        form = self.covariance.form
         if parameters is None:
-            moments = Moments.from_data(features, weights, form)
+            moments = self.gaussian.statistics(None, features, weights)
             return Joint(
                 {"moments": moments, "scales": _sums(weights.sum(axis=0), -moments.weight)}
             )
         if memo is None:
             memo = self.log_density(parameters, features)[1]
         df, d = parameters.degrees_of_freedom, features.shape[1]
-        scale = (df + d) / (df + memo)
-        log_scale = digamma((df + d) / 2) - np.log((df + memo) / 2)
-        logs = np.einsum("nk,nk->k", weights, log_scale - scale)
-        moments = Moments.from_data(features, weights * scale, form)
-        return Joint({"moments": moments, "scales": _sums(weights.sum(axis=0), logs)})
+        ratio, logs = memo
+        weight = weights.sum(axis=0)
+        scaled = ((df + d) / df) / ratio
+        scaled *= weights
+        # log u is a constant of the component less log(ratio)
+        total = weight * (digamma((df + d) / 2) - np.log(df / 2))
+        total -= np.einsum("nk,nk->k", weights, logs) + scaled.sum(axis=0)
+        moments = self.gaussian.statistics(parameters.scaled, features, scaled)
+        return Joint({"moments": moments, "scales": _sums(weight, total)})
 
     # ------------------------------------------------------------- M-step
 

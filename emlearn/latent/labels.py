@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import gammaln, logsumexp, xlogy
 
+from .._kernels import labels as kernel
 from ..em.statistics import Sums
 
 __all__ = ["Labels"]
@@ -25,19 +26,11 @@ class Labels:
         self, weights: np.ndarray, log_density: np.ndarray, sample_weight: np.ndarray | None = None
     ) -> tuple[np.ndarray, Sums, np.ndarray]:
         """Posterior times sample weight (n, K), counts, and row log-likelihoods (n,)."""
-        joint = log_density + self.log_weights(weights)
-        top = joint.max(axis=1)
-        lost = ~np.isfinite(top)
-        if lost.any():  # a row that no component reaches is shared evenly
-            top = np.where(lost, 0.0, top)
-            joint[lost] = 0.0
-        joint -= top[:, None]
-        posterior = np.exp(joint, out=joint)
-        total = posterior @ np.ones(posterior.shape[1])
-        rows = np.log(total) + top
-        rows[lost] = -np.inf
-        posterior *= (1.0 / total if sample_weight is None else sample_weight / total)[:, None]
-        return posterior, Sums({"counts": posterior.sum(axis=0)}), rows
+        density = np.ascontiguousarray(log_density, dtype=np.float64)
+        posterior, counts, rows = kernel.posterior(
+            density, self.log_weights(weights), sample_weight
+        )
+        return posterior, Sums({"counts": counts}), rows
 
     def m_step(self, statistics: Sums, concentration: float | None = None) -> np.ndarray:
         """Weights from counts; under a symmetric Dirichlet prior with ``concentration``, their mode."""
