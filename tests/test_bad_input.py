@@ -525,7 +525,7 @@ def test_rows_that_are_no_unit_vectors():
         (StudentTMixture, {"degrees_of_freedom_bounds": (np.nan, 9.0)}, ["bounds", "nan"]),
         (StudentTMixture, {"degrees_of_freedom_bounds": (1.0,)}, ["bounds", "two numbers"]),
         (StudentTMixture, {"degrees_of_freedom_bounds": ("a", "b")}, ["bounds", "'a'"]),
-        (StudentTMixture, {"degrees_of_freedom_bounds": [1, 2]}, ["bounds", "tuple"]),
+        (StudentTMixture, {"degrees_of_freedom_bounds": 7.0}, ["bounds", "tuple"]),
         (GammaMixture, {"fixed_shape": 0.0}, ["fixed_shape", "0.0"]),
         (GammaMixture, {"floor": -1.0}, ["floor", "-1.0"]),
         (VonMisesFisherMixture, {"concentration": "high"}, ["concentration", "'high'"]),
@@ -572,7 +572,7 @@ def test_noise_that_is_no_volume(estimator, noise):
         (Categorical(), CODES),
         (Multinomial(), COUNTS),
         (VonMisesFisher(), DIRECTIONS),
-        (Product(), NUMBERS),
+        (Product([("n", "poisson", [0, 1])]), COUNTS),
     ],
 )
 def test_noise_beside_a_family_without_a_volume(distribution, X):

@@ -207,7 +207,7 @@ class Distribution(BaseEstimator, ABC):
     def recall(self, values: Mapping[str, Any]) -> Any:
         """Parameters from attributes, whoever set them: the inverse of :meth:`publish`."""
         names = [f.name for f in dataclasses.fields(self.parameters_class)]
-        return self.parameters_class(*(as_float(values[name]) for name in names))
+        return self.parameters_class(*(as_table(values[name], name) for name in names))
 
     def check_parameters(self, parameters: Any) -> None:
         """ValueError where parameters that a user gave are outside their domain."""
@@ -265,6 +265,17 @@ def check_sums(value: np.ndarray, name: str) -> None:
         raise ValueError(
             f"The parameter {name!r} must have rows that sum to 1, got {totals[row]:g} for component {row}."
         )
+
+
+def as_table(value: Any, name: str) -> np.ndarray:
+    """A parameter with a row for each component."""
+    table = as_float(value)
+    if table.ndim != 2:
+        raise ValueError(
+            f"The parameter {name!r} must have a row for each component and a column for each feature,"
+            f" got an array of shape {table.shape}."
+        )
+    return table
 
 
 def as_float(value: Any) -> np.ndarray:

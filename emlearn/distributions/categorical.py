@@ -240,7 +240,11 @@ class Categorical(LinearFamily):
         return sums / np.repeat(_by_column(sums, self._sizes), self._sizes, axis=1)
 
     def read_prior_mean(self, mean: np.ndarray, n_features: int) -> np.ndarray:
-        return super().read_prior_mean(mean, int(self._sizes.sum()))
+        mean = super().read_prior_mean(mean, int(self._sizes.sum()))
+        totals = _by_column(mean[None, :], self._sizes)
+        if np.any(np.abs(totals - 1.0) > 1e-6):
+            raise ValueError("prior: mean must hold probabilities that sum to 1 in each column.")
+        return mean
 
     def log_prior(self, parameters: CategoricalParameters, prior: ConjugatePrior) -> float:
         alpha = 1.0 + prior.count * prior.mean
@@ -264,7 +268,7 @@ class Categorical(LinearFamily):
         return codes
 
     def decode(self, X: np.ndarray, learned: Mapping[str, Any]) -> np.ndarray:
-        names = [np.asarray(column) for column in learned["categories"]]
+        names, X = [np.asarray(column) for column in learned["categories"]], X.astype(np.int64)
         kinds = {column.dtype.kind for column in names}
         dtype = np.result_type(*names) if kinds <= set("iufb") or kinds == {"U"} else object
         out = np.empty(X.shape, dtype=dtype)

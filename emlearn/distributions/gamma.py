@@ -154,8 +154,9 @@ class Gamma(LinearFamily):
             if flat.any():
                 k, j = np.argwhere(flat)[0]
                 raise SingularError(
-                    f"Column {j} has one value only within component {k}, so that the shape of its gamma"
-                    " distribution is infinite. Try fewer components, a prior, or drop the column."
+                    f"Column {j} has one value only within component {k}, or values too close for their"
+                    " size, so that the shape of its gamma distribution is infinite. Try fewer"
+                    " components, a prior, or drop the column."
                 )
             shapes = solve_gamma_shape(gap)
         new = GammaParameters(shapes, mean / shapes)
@@ -208,6 +209,13 @@ class Gamma(LinearFamily):
         tiny = float(np.finfo(np.float64).tiny)
         check_domain(parameters.shapes, tiny, np.inf, "shapes")
         check_domain(parameters.scales, tiny, np.inf, "scales")
+        if parameters.shapes.shape != parameters.scales.shape:
+            raise ValueError(
+                f"The parameters 'shapes' {parameters.shapes.shape} and 'scales'"
+                f" {parameters.scales.shape} must have one shape."
+            )
+        if self.fixed_shape is not None and np.any(parameters.shapes != self.fixed_shape):
+            raise ValueError(f"The parameter 'shapes' must be fixed_shape={self.fixed_shape:g}.")
 
     def shape(self, parameters: GammaParameters) -> tuple[int, int]:
         return parameters.shapes.shape

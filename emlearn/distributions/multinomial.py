@@ -12,7 +12,7 @@ from scipy.special import gammaln, xlogy
 from sklearn.utils import InputTags
 
 from ..em.statistics import Sums
-from ._base import check_domain, check_sums
+from ._base import as_table, check_domain, check_sums
 from ._linear import (
     ConjugatePrior,
     LinearFamily,
@@ -155,5 +155,5 @@ class Multinomial(LinearFamily):
         return K * (d - 1)
 
     def recall(self, values: Mapping[str, Any]) -> MultinomialParameters:
-        probabilities = np.ascontiguousarray(values["probabilities"], dtype=np.float64)
+        probabilities = as_table(values["probabilities"], "probabilities")
         return MultinomialParameters(probabilities, float(values.get("total", 1.0)))

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.utils import InputTags, _safe_indexing, check_array
 from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._param_validation import StrOptions
@@ -16,17 +17,25 @@ from ..em.statistics import Joint
 from ._base import Distribution, Prior
 from .bernoulli import Bernoulli
 from .categorical import Categorical
+from .gamma import Gamma
 from .gaussian import Gaussian
+from .multinomial import Multinomial
 from .poisson import Poisson
+from .student_t import StudentT
+from .von_mises_fisher import VonMisesFisher
 
 __all__ = ["Product", "ProductParameters", "ProductPrior"]
 
 # families by the names that blocks may call them
 FAMILIES: dict[str, Callable[[], Distribution]] = {
     "gaussian": lambda: Gaussian("diag", reg_covar=1e-6),
+    "student_t": lambda: StudentT("diag", reg_covar=1e-6),
+    "gamma": Gamma,
     "bernoulli": Bernoulli,
     "categorical": Categorical,
     "poisson": Poisson,
+    "multinomial": Multinomial,
+    "von_mises_fisher": VonMisesFisher,
 }
 
 # ------------------------------------------------------------ parameters
@@ -90,7 +99,8 @@ class Product(Distribution):
     blocks : "auto" or list of tuple, default="auto"
         ``(name, distribution, columns)`` each, as in scikit-learn's ColumnTransformer: columns are
         names, positions, a slice, a boolean mask, or a callable of the data; the distribution is one,
-        or "gaussian", "bernoulli", "categorical" or "poisson". Columns in no block are left out.
+        or "gaussian", "student_t", "gamma", "bernoulli", "categorical", "poisson", "multinomial" or
+        "von_mises_fisher", with its usual hyper-parameters. Columns in no block are left out.
         "auto" goes by the types of a data frame: categories, strings and objects are categorical,
         booleans Bernoulli, whole numbers of at least 0 Poisson, other numbers Gaussian with a
         variance each.
@@ -117,8 +127,12 @@ class Product(Distribution):
     def input_tags(self, tags: InputTags) -> InputTags:
         tags.categorical = True
         tags.string = True
-        families = [] if isinstance(self.blocks, str) else [_family(b[1]) for b in self.blocks]
-        tags.allow_nan = any(isinstance(f, Bernoulli | Categorical) for f in families)
+        blocks = [] if isinstance(self.blocks, str) else self.blocks
+        families = [b[1] for b in blocks if isinstance(b, tuple) and len(b) == 3]
+        tags.allow_nan = any(
+            isinstance(f, Bernoulli | Categorical) or f in ("bernoulli", "categorical")
+            for f in families
+        )
         return tags
 
     @property
@@ -196,7 +210,9 @@ class Product(Distribution):
                     )
                 taken[j] = name
             if columns:
-                blocks.append((name, family, columns))
+                # what is learned must not change with what the user does to his own
+                own = clone(family) if isinstance(family, Distribution) else family
+                blocks.append((name, own, columns))
         if not blocks:
             raise ValueError("blocks: no column is in any block.")
         return blocks
@@ -231,6 +247,13 @@ class Product(Distribution):
             name: family.bind(self.block(X, name), sample_weight)
             for name, family in self.families.items()
         }
+        bound._scales = {}
+        for name, family in bound.families.items():
+            part = family.embed(bound.block(X, name))
+            if not sparse.issparse(part):
+                mean = np.average(part, axis=0, weights=sample_weight)
+                scale = np.sqrt(np.average((part - mean) ** 2, axis=0, weights=sample_weight))
+                bound._scales[name] = mean, np.where(scale > 0, scale, 1.0)
         return bound
 
     def block(self, X: np.ndarray, name: str) -> np.ndarray:
@@ -269,8 +292,8 @@ class Product(Distribution):
             if sparse.issparse(part):
                 parts.append(part.toarray() / np.sqrt(2.0))
             else:
-                scale = part.std(axis=0)
-                parts.append((part - part.mean(axis=0)) / np.where(scale > 0, scale, 1.0))
+                mean, scale = self._scales[name]
+                parts.append((part - mean) / scale)
         return np.hstack(parts)
 
     # ------------------------------------------------------------ density
@@ -352,7 +375,7 @@ class Product(Distribution):
     def decode(self, X: np.ndarray, learned: Mapping[str, Any]) -> np.ndarray:
         """The columns in their places; one that is in no block is NaN."""
         parts = {
-            name: family.decode(self._as_codes(X, name, family), _Part(learned, name))
+            name: family.decode(self.block(X, name), _Part(learned, name))
             for name, family in self.families.items()
         }
         width = learned.get("n_features_in") or X.shape[1]
@@ -361,10 +384,6 @@ class Product(Distribution):
         for name, _, columns in learned["blocks"]:
             out[:, columns] = parts[name]
         return out
-
-    def _as_codes(self, X: np.ndarray, name: str, family: Distribution) -> np.ndarray:
-        block = self.block(X, name)
-        return block.astype(np.int64) if isinstance(family, Categorical) else block
 
     # --------------------------------------------------------- parameters
 
@@ -446,6 +465,11 @@ def _kind(X: Any, j: int) -> str:
     """The family that a column's type stands for."""
     column = _safe_indexing(X, j, axis=1) if hasattr(X, "columns") else X[:, j]
     name = str(getattr(column, "dtype", "object")).lower()
+    if name.startswith(("datetime", "date", "time", "duration")):
+        raise TypeError(
+            f"blocks='auto': a column of type {name} is of no family. Make a number of it, such as days"
+            " since a date, or leave it out."
+        )
     if name.startswith("bool"):
         return "bernoulli"
     if name.startswith(("int", "uint")):

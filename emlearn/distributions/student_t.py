@@ -89,7 +89,7 @@ class StudentT(Distribution):
             StrOptions({"free", "tied"}),
             Interval(Real, 0.0, None, closed="neither"),
         ],
-        "degrees_of_freedom_bounds": [tuple],
+        "degrees_of_freedom_bounds": [tuple, list],
     }
 
     def __init__(
@@ -124,16 +124,16 @@ class StudentT(Distribution):
                 "degrees_of_freedom_bounds must be two numbers above 0, the lower one first, got"
                 f" {bounds!r}."
             )
-        return self
+        bound = type(self)(**self.get_params(deep=False))
+        bound._middle, bound._spread = _middle_and_spread(X, sample_weight)
+        return bound
 
     def row_cost(self, n_components: int, n_features: float) -> float:
         return 3 * self.gaussian.row_cost(n_components, n_features) + 60 * n_components
 
     def embed(self, X: np.ndarray) -> np.ndarray:
         """Columns about their medians, what lies far outside drawn in: outliers make no clusters of their own."""
-        low, middle, high = np.quantile(X, [0.25, 0.5, 0.75], axis=0)
-        spread = np.where(high > low, high - low, 1.0)
-        return np.clip((X - middle) / spread, -3.0, 3.0)
+        return np.clip((X - self._middle) / self._spread, -3.0, 3.0)
 
     # ------------------------------------------------------------ density
 
@@ -301,3 +301,19 @@ class StudentT(Distribution):
 
 def _sums(weight: np.ndarray, logs: np.ndarray) -> Sums:
     return Sums({"weight": weight, "log_minus_scale": logs}, signed=("log_minus_scale",))
+
+
+def _middle_and_spread(
+    X: np.ndarray, sample_weight: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Medians and interquartile ranges of the columns, weights counted as repetitions."""
+    n, d = X.shape
+    weight = np.ones(n) if sample_weight is None else sample_weight
+    quartiles = np.empty((3, d))
+    for j in range(d):
+        order = np.argsort(X[:, j], kind="stable")
+        total = np.cumsum(weight[order])
+        places = np.searchsorted(total, np.array([0.25, 0.5, 0.75]) * total[-1])
+        quartiles[:, j] = X[order[np.minimum(places, n - 1)], j]
+    low, middle, high = quartiles
+    return middle, np.where(high > low, high - low, 1.0)

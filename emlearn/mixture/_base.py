@@ -105,6 +105,8 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
     def _with_noise(self) -> Distribution:
         """The family, and the noise component where there is one."""
         noise = getattr(self, "noise", False)
+        if isinstance(noise, np.bool_):  # a grid of arrays has these, and they are no volume
+            noise = bool(noise)
         return WithNoise(self._distribution(), noise) if noise else self._distribution()
 
     def _resolved(self) -> Distribution:
@@ -184,12 +186,13 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
     # ---------------------------------------------------------------- model
 
     def _fit_model(self, X: Any, sample_weight: np.ndarray | None) -> MixtureModel:
-        distribution = self._resolved().bind(X, sample_weight)
+        distribution = self._resolved()
         if getattr(self, "noise", False) and not distribution.continuous:
             raise ValueError(
                 "noise needs a family with a density per unit of volume, such as Gaussian, StudentT or Gamma;"
                 f" {type(self._distribution()).__name__} is none. Set noise=False."
             )
+        distribution = distribution.bind(X, sample_weight)
         prior = getattr(self, "prior", None)
         if prior == "default":
             if distribution.default_prior is None:
@@ -235,7 +238,13 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         random_state: np.random.RandomState,
     ) -> MixtureParameters:
         if not self._needs_start():
-            return self._given_parameters()
+            given = self._given_parameters()
+            d = model.distribution.shape(given.components)[1]
+            if d != X.shape[1]:
+                raise ValueError(
+                    f"The parameters to begin with are of {d} features, but X has {X.shape[1]}."
+                )
+            return given
         start = self._draw(X, sample_weight, random_state, model.distribution)
         noise = getattr(self, "noise", False)
         soft = model.distribution.start_softness if isinstance(self.init_params, str) else 0.0
@@ -304,6 +313,12 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
             raise ValueError(
                 f"init_params: {K} weights, but parameters of {distribution.shape(components)[0]} components."
             )
+        unknown = set(given) - set(distribution.publish(components))
+        if unknown:
+            raise ValueError(
+                f"init_params: there is no parameter {sorted(unknown)} of {type(self).__name__}; its"
+                f" parameters are {['weights', *distribution.publish(components)]}."
+            )
         distribution.check_parameters(components)
         return MixtureParameters(weights, components)
 
@@ -364,6 +379,12 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
     def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[Any, np.ndarray | None]:
         self._distribution()._validate_params()
         X, sample_weight = super()._check_fit_data(X, sample_weight)
+        noise = bool(getattr(self, "noise", False))
+        if self._continues() and noise != ("noise_weight_" in vars(self)):
+            raise ValueError(
+                f"warm_start continues a fit with noise={not noise}. Set it back, or fit with"
+                " warm_start=False."
+            )
         if self._continues() and len(self.weights_) != self.n_components:
             raise ValueError(
                 f"warm_start continues a fit of {len(self.weights_)} components, but n_components ="
@@ -385,6 +406,8 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         return X, sample_weight
 
     def _set_fitted(self, result: Any, dtype: Any) -> None:
+        for name in (*NOISE_NAMES, "noise_volume"):  # of an earlier fit
+            vars(self).pop(f"{name}_", None)
         super()._set_fitted(result, dtype)
         found = self._degeneracies(result.parameters)
         if found:

@@ -23,7 +23,7 @@ class ConditioningMixin:
 
         Parameters
         ----------
-        features : array-like of int or str
+        features : array-like of int or str, slice or boolean mask
             Which to keep, in the order of the result; names where the fit had names.
 
         Returns
@@ -62,7 +62,7 @@ class ConditioningMixin:
 
         Parameters
         ----------
-        features : array-like of int or str
+        features : array-like of int or str, slice or boolean mask
             Which are known; names where the fit had names.
         values : array-like of shape (n_known,)
 
@@ -96,7 +96,7 @@ class ConditioningMixin:
         78.4
         """
         parameters, known = self._elliptical(features)
-        x = read_array(values, "values")
+        x = np.atleast_1d(read_array(values, "values"))
         if x.shape != known.shape:
             raise ValueError(
                 f"values must hold {len(known)} numbers, one a feature, got {x.shape}."
@@ -155,6 +155,13 @@ class ConditioningMixin:
         parameters = self.recall()
         d = self._fitted_model().distribution.shape(parameters.components)[1]
         names = list(getattr(self, "feature_names_in_", ()))
+        if isinstance(features, slice):
+            features = np.arange(d)[features]
+        mask = np.asarray(features)
+        if mask.dtype == bool:
+            if mask.shape != (d,):
+                raise ValueError(f"features: a mask must have {d} entries, got {mask.shape}.")
+            features = np.flatnonzero(mask)
         positions = []
         for feature in np.atleast_1d(np.asarray(features, dtype=object)):
             if isinstance(feature, str):

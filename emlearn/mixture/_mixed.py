@@ -24,8 +24,9 @@ class MixedMixture(BaseMixture):
     blocks : "auto" or list of tuple, default="auto"
         ``(name, distribution, columns)`` each, as in scikit-learn's ColumnTransformer: columns are
         names, positions, a slice, a boolean mask, or a callable of the data; the distribution is one
-        of :mod:`emlearn.distributions`, or "gaussian", "bernoulli", "categorical" or "poisson".
-        Columns in no block are left out. "auto" goes by the types of the columns: categories,
+        of :mod:`emlearn.distributions`, or "gaussian", "student_t", "gamma", "bernoulli",
+        "categorical", "poisson", "multinomial" or "von_mises_fisher", with its usual
+        hyper-parameters. Columns in no block are left out. "auto" goes by the types of the columns: categories,
         strings and objects are categorical, booleans Bernoulli, whole numbers of at least 0
         Poisson, other numbers Gaussian with a variance each.
     prior : {"default"}, ProductPrior or None, default=None

@@ -115,7 +115,7 @@ class StudentTMixture(ConditioningMixin, BaseMixture):
             StrOptions({"free", "tied"}),
             Interval(Real, 0.0, None, closed="neither"),
         ],
-        "degrees_of_freedom_bounds": [tuple],
+        "degrees_of_freedom_bounds": [tuple, list],
         "reg_covar": BaseMixture._parameter_constraints["tol"],
         "noise": NOISE,
         "n_factors": [Interval(Integral, 1, None, closed="left")],
