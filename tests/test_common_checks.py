@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import FitFailedWarning
 from sklearn.utils.estimator_checks import (
     check_sample_weight_equivalence_on_dense_data,
     parametrize_with_checks,
@@ -55,6 +56,7 @@ def expected_to_fail(estimator):
 
 
 @pytest.mark.filterwarnings("ignore", category=DegenerateComponentsWarning)
+@pytest.mark.filterwarnings("ignore", category=FitFailedWarning)
 @parametrize_with_checks(
     [estimator(**SETTINGS.get(estimator.__name__, {})) for estimator in ESTIMATORS],
     expected_failed_checks=expected_to_fail,

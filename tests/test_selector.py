@@ -67,20 +67,6 @@ def test_common_checks(estimator, check):
     check(estimator)
 
 
-@pytest.mark.usefixtures("array_api_checks_are_not_skipped")
-@pytest.mark.filterwarnings("ignore", category=ConvergenceWarning)
-@pytest.mark.filterwarnings("ignore", category=FitFailedWarning)
-@parametrize_with_checks(
-    [MixtureSelector()],
-    expected_failed_checks=lambda estimator: {
-        "check_sample_weight_equivalence_on_dense_data": "several components begin with k-means,"
-        " whose draws differ between weights and repeated rows"
-    },
-)
-def test_common_checks_of_the_default(estimator, check):
-    check(estimator)
-
-
 # ------------------------------------------------------------------ the table
 
 
