@@ -120,29 +120,18 @@ class LinearFamily(Distribution):
     # ------------------------------------------------------------ density
 
     def log_density(self, parameters: Any, features: Rows) -> tuple[np.ndarray, None]:
-        table, offsets, some = self._table(parameters)
-        out = features.values @ table
+        natural, offsets = self.natural(parameters)
+        never = np.isneginf(natural)
+        some = bool(never.any())
+        if some:
+            natural = np.where(never, _NEVER, natural)
+        out = features.values @ np.ascontiguousarray(natural.T)
         if some:
             out[out < _UNREACHED] = -np.inf
         out += offsets
         if np.ndim(features.base):
             out += features.base[:, None]
         return out, None
-
-    def _table(self, parameters: Any) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Natural parameters (V, K), offsets, and whether a feature is impossible: once for all blocks."""
-        beside = getattr(parameters, "__dict__", {})  # beside the fields of a frozen dataclass
-        kept = beside.get("_table")
-        if kept is not None and kept[0] is self:
-            return kept[1]
-        natural, offsets = self.natural(parameters)
-        never = np.isneginf(natural)
-        some = bool(never.any())
-        if some:
-            natural = np.where(never, _NEVER, natural)
-        table = np.ascontiguousarray(natural.T), offsets, some
-        beside["_table"] = self, table
-        return table
 
     # --------------------------------------------------------- statistics
 

@@ -54,6 +54,8 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
     """
 
     _family: ClassVar[type[Distribution]]
+    #: a parameter of the mixtures of continuous families; the others have no noise component
+    noise: bool | float = False
 
     _parameter_constraints: dict = {
         **EMMixin._parameter_constraints,
@@ -104,7 +106,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
 
     def _with_noise(self) -> Distribution:
         """The family, and the noise component where there is one."""
-        noise = getattr(self, "noise", False)
+        noise = self.noise
         if isinstance(noise, np.bool_):  # a grid of arrays has these, and they are no volume
             noise = bool(noise)
         return WithNoise(self._distribution(), noise) if noise else self._distribution()
@@ -116,7 +118,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
     def publish(self, parameters: MixtureParameters) -> dict[str, Any]:
         """The fitted attributes, by name."""
         weights, noise = parameters.weights, {}
-        if getattr(self, "noise", False):
+        if self.noise:
             weights, noise = weights[:-1], {"noise_weight_": float(weights[-1])}
         components = self._resolved().publish(parameters.components)
         return {
@@ -128,7 +130,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
     def recall(self) -> MixtureParameters:
         """Parameters from the public fitted attributes, whoever set them."""
         weights = np.ascontiguousarray(self.weights_, dtype=np.float64)
-        if getattr(self, "noise", False):
+        if self.noise:
             weights = np.append(weights, self.noise_weight_)
         distribution = self._resolved()
         components = distribution.recall(Fitted(self))
@@ -187,7 +189,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
 
     def _fit_model(self, X: Any, sample_weight: np.ndarray | None) -> MixtureModel:
         distribution = self._resolved()
-        if getattr(self, "noise", False) and not distribution.continuous:
+        if self.noise and not distribution.continuous:
             raise ValueError(
                 "noise needs a family with a density per unit of volume, such as Gaussian, StudentT or Gamma;"
                 f" {type(self._distribution()).__name__} is none. Set noise=False."
@@ -246,7 +248,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
                 )
             return given
         start = self._draw(X, sample_weight, random_state, model.distribution)
-        noise = getattr(self, "noise", False)
+        noise = self.noise
         soft = model.distribution.start_softness if isinstance(self.init_params, str) else 0.0
         statistics: Joint | None = None
         for rows, shares in start.shares(X):
@@ -300,7 +302,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
         distribution = self._resolved()
         try:
             weights = given.pop("weights")
-            if getattr(self, "noise", False):  # its weight is one of those that sum to 1
+            if self.noise:  # its weight is one of those that sum to 1
                 check_shape(read_array(weights, "weights"), (K,), "weights")
                 weights, K = np.append(weights, given.pop("noise_weight")), K + 1
             weights = check_mixing_weights(weights, K, "weights")
@@ -379,7 +381,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
     def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[Any, np.ndarray | None]:
         self._distribution()._validate_params()
         X, sample_weight = super()._check_fit_data(X, sample_weight)
-        noise = bool(getattr(self, "noise", False))
+        noise = bool(self.noise)
         if self._continues() and noise != ("noise_weight_" in vars(self)):
             raise ValueError(
                 f"warm_start continues a fit with noise={not noise}. Set it back, or fit with"
@@ -419,7 +421,7 @@ class BaseMixture(ScoresMixin, EMMixin, DensityMixin, BaseEstimator, ABC):
 
     def _degeneracies(self, parameters: MixtureParameters) -> list[str]:
         """What is wrong with which components, in sentences."""
-        noise = getattr(self, "noise", False)
+        noise = self.noise
         weights = parameters.weights[:-1] if noise else parameters.weights
         empty = np.flatnonzero(weights == 0)
         found = self._resolved().degeneracies(parameters.components, parameters.weights)

@@ -96,7 +96,7 @@ class ScoresMixin:
         ndarray of shape (n_samples,)
         """
         labels = self._scores(X, label=((), np.int64))["label"]
-        if getattr(self, "noise", False):
+        if self.noise:
             labels[labels == len(self.weights_)] = -1
         return labels
 
@@ -113,7 +113,7 @@ class ScoresMixin:
             One column more, the last, where there is a noise component.
         """
         check_is_fitted(self)
-        K = len(self.weights_) + bool(getattr(self, "noise", False))
+        K = len(self.weights_) + bool(self.noise)
         return self._scores(X, posterior=((K,), None))["posterior"]
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -292,6 +292,6 @@ class ScoresMixin:
         X = distribution.sample(parameters.components, counts, rng)
         X = distribution.decode(X, Fitted(self))
         labels = np.arange(len(counts))
-        if getattr(self, "noise", False):
+        if self.noise:
             labels[-1] = -1
         return X, np.repeat(labels, counts)
