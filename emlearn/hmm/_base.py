@@ -27,7 +27,7 @@ _TOPOLOGIES = ("ergodic", "left-right", "linear")
 _CONCENTRATION = [Interval(Real, 1.0, None, closed="left"), "array-like", None]
 
 
-class BaseHMM(InferenceMixin, CompositeEstimator, DensityMixin, ABC):
+class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
     """A hidden Markov model: what does not depend on the family.
 
     A subclass names its family, whose hyper-parameters are among its own.
