@@ -295,7 +295,8 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
             components = self._read_given_components(given, ("startprob", "transmat"))
         except KeyError as error:
             raise ValueError(
-                f"init_params: the parameter {error} is missing; give all those of the states, or none."
+                f"init_params: the parameter {error} is missing among {list(given)}; give all those of the states,"
+                " or none."
             ) from error
         found = self._resolved().shape(components)[0]
         if found != K:
