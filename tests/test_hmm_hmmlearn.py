@@ -22,7 +22,7 @@ SEEDS = pytest.mark.parametrize("seed", range(2))
 
 @pytest.fixture(autouse=True)
 def quiet(caplog):
-    """hmmlearn tells at each call that its multinomial model once was another; its products are too small for threads."""
+    """hmmlearn tells that its multinomial model once was another, and hands small products to many threads."""
     caplog.set_level(logging.ERROR, logger="hmmlearn")
     with threadpool_limits(1, "blas"):
         yield
