@@ -227,8 +227,9 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
                     f"topology: state {state} has no transition; each state needs one."
                 )
         given = self._given_chain()
+        chain = self._given_chain()
         for name, may in (("startprob", start), ("transmat", square)):
-            given = self._given_chain().get(name)
+            given = chain.get(name)
             if given is not None:
                 if given[~may].any():
                     raise ValueError(

@@ -153,9 +153,12 @@ def _ends_of_groups(groups: Any, n: int) -> np.ndarray:
 def spread_weights(sample_weight: Any, ends: np.ndarray) -> Any:
     """Weights of sequences as weights of their rows; weights of rows as they are."""
     n, n_sequences = int(ends[-1]), len(ends)
-    if sample_weight is None or n == n_sequences or np.shape(sample_weight) != (n_sequences,):
+    if sample_weight is None or n == n_sequences:
         return sample_weight
-    return np.repeat(np.asarray(sample_weight), np.diff(ends, prepend=0))
+    weights = np.asarray(sample_weight)
+    if weights.shape != (n_sequences,):
+        return sample_weight
+    return np.repeat(weights, np.diff(ends, prepend=0))
 
 
 def check_even(sample_weight: np.ndarray | None, ends: np.ndarray) -> None:

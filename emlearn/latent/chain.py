@@ -360,19 +360,15 @@ def _shares(
     allowed: np.ndarray | None,
 ) -> np.ndarray:
     """Rows of counts to rows of probabilities."""
-    may = (
-        np.ones(counts.shape, dtype=bool)
-        if allowed is None
-        else np.broadcast_to(allowed, counts.shape)
-    )
     if concentration is not None:
-        counts = counts + np.where(may, concentration - 1.0, 0.0)
+        counts = counts + (concentration - 1.0) * (1.0 if allowed is None else allowed)
     total = counts.sum(axis=1, keepdims=True)
-    visited = total > 0
-    if visited.all():
+    if total.min() > 0:
         return counts / total
     if current is None:
+        may = np.ones(counts.shape) if allowed is None else np.broadcast_to(allowed, counts.shape)
         current = may / may.sum(axis=1, keepdims=True)
+    visited = total > 0
     return np.where(visited, counts / np.where(visited, total, 1.0), current)
 
 
