@@ -17,7 +17,13 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_info
 
 from emlearn import EMMixin, GaussianMixture
-from emlearn.datasets import load_faithful, load_linkage, load_london_deaths
+from emlearn.datasets import (
+    load_earthquakes,
+    load_faithful,
+    load_geyser,
+    load_linkage,
+    load_london_deaths,
+)
 from emlearn.em import Squarem, StopReason, Sums, Workers, effective_threads, row_blocks, run
 from emlearn.em.threads import single_threaded_blas
 from emlearn.exceptions import ObjectiveFellWarning, SingularError
@@ -565,3 +571,23 @@ def test_the_example_data_are_what_they_say():
     assert load_faithful().data.shape == (272, 2)
     assert load_london_deaths().sample_weight.sum() == 1096
     np.testing.assert_array_equal(load_linkage().data, [[125, 18, 20, 34]])
+    earthquakes = load_earthquakes()
+    assert earthquakes.data.shape == (107, 1) and earthquakes.data.sum() == 2072
+    np.testing.assert_array_equal(earthquakes.year, np.arange(1900, 2007))
+    geyser = load_geyser()
+    np.testing.assert_array_equal(geyser.long, geyser.data[:, 0] >= 3)
+    assert geyser.data.shape == (299, 1) and geyser.long.sum() == 194
+
+
+def test_columns_that_stand_apart():
+    pytest.importorskip("pandas")
+    for load, apart in (
+        (load_london_deaths, "sample_weight"),
+        (load_earthquakes, "year"),
+        (load_geyser, "long"),
+    ):
+        arrays, frames = load(), load(as_frame=True)
+        assert list(frames.data) == frames.feature_names == arrays.feature_names
+        np.testing.assert_array_equal(frames.data, arrays.data)
+        np.testing.assert_array_equal(frames[apart], arrays[apart])
+        assert frames[apart].name in frames.frame and frames[apart].name not in frames.data

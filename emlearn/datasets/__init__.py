@@ -4,7 +4,13 @@ from sklearn.utils import Bunch
 
 from ._base import load_csv
 
-__all__ = ["load_faithful", "load_linkage", "load_london_deaths"]
+__all__ = [
+    "load_earthquakes",
+    "load_faithful",
+    "load_geyser",
+    "load_linkage",
+    "load_london_deaths",
+]
 
 _FAITHFUL = """\
 Eruptions of the Old Faithful geyser, Yellowstone National Park
@@ -22,6 +28,43 @@ W. Härdle (1991), Smoothing Techniques with Implementation in S, Springer, New 
 A more complete version is in
 A. Azzalini and A. W. Bowman (1990), A look at some data on the Old Faithful geyser,
 Applied Statistics 39, 357-365.
+"""
+
+_EARTHQUAKES = """\
+Major earthquakes of the world per year, 1900-2006
+--------------------------------------------------
+
+107 rows, one year each, in their order; none missing.
+
+earthquakes   earthquakes of magnitude 7 or more in the world, count
+year          the year (`year`)
+
+Their mean is 19.4 and their variance 51.6, too much for one Poisson distribution; and busy years
+follow busy years. The standard example of a hidden Markov model of counts.
+
+Source: W. Zucchini and I. L. MacDonald (2009), Hidden Markov Models for Time Series: An
+Introduction Using R, Chapman & Hall/CRC, Boca Raton, Table 1.1. They have the counts from the
+U.S. Geological Survey.
+"""
+
+_GEYSER = """\
+Successive eruptions of the Old Faithful geyser, 1-15 August 1985
+----------------------------------------------------------------
+
+299 rows, one eruption each, in the order of observation; none missing. They follow each other
+without a gap, day and night.
+
+duration   duration of the eruption, minutes
+long       1 if it took 3 minutes or more, 0 if less (`long`)
+
+Some eruptions of the night were not timed but called short, medium or long: their duration is
+2, 3 or 4 minutes. 23 durations are exactly 2, two are 3 and 53 are 4.
+
+Source: A. Azzalini and A. W. Bowman (1990), A look at some data on the Old Faithful geyser,
+Applied Statistics 39, 357-365. The data set `geyser` of R's package MASS, without its waiting
+times. The two kinds as a hidden Markov model:
+I. L. MacDonald and W. Zucchini (1997), Hidden Markov and Other Models for Discrete-valued Time
+Series, Chapman & Hall, London.
 """
 
 _LONDON_DEATHS = """\
@@ -125,7 +168,9 @@ def load_london_deaths(*, as_frame: bool = False) -> Bunch:
     >>> round(float(london.sample_weight @ london.data[:, 0]) / 1096, 3)  # deaths a day
     2.157
     """
-    return load_csv("london_deaths", _LONDON_DEATHS, as_frame=as_frame, weight="days")
+    return load_csv(
+        "london_deaths", _LONDON_DEATHS, as_frame=as_frame, apart={"days": "sample_weight"}
+    )
 
 
 def load_linkage(*, as_frame: bool = False) -> Bunch:
@@ -163,3 +208,84 @@ def load_linkage(*, as_frame: bool = False) -> Bunch:
     0.626821
     """
     return load_csv("linkage", _LINKAGE, as_frame=as_frame)
+
+
+def load_earthquakes(*, as_frame: bool = False) -> Bunch:
+    """Load the number of major earthquakes in the world in each year from 1900 to 2006.
+
+    Parameters
+    ----------
+    as_frame : bool, default=False
+        Whether ``data`` is a pandas DataFrame and ``year`` a Series (needs pandas) instead of
+        arrays.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        data : ndarray or DataFrame of shape (107, 1)
+            ``earthquakes``, the number of earthquakes of magnitude 7 or more in a year, 6 to 41;
+            one series, in time order.
+        year : ndarray or Series of shape (107,)
+            The years, 1900 to 2006.
+        feature_names : list of str
+            ``["earthquakes"]``.
+        frame : DataFrame of shape (107, 2)
+            Both columns; only with ``as_frame=True``.
+        DESCR : str
+            The data, their units and their source.
+
+    Examples
+    --------
+    >>> from emlearn.datasets import load_earthquakes
+    >>> earthquakes = load_earthquakes()
+    >>> earthquakes.data.shape, earthquakes.feature_names
+    ((107, 1), ['earthquakes'])
+    >>> X = earthquakes.data[:, 0]
+    >>> round(float(X.mean()), 1), round(float(X.var(ddof=1)), 1)  # of a Poisson count: equal
+    (19.4, 51.6)
+    >>> int(earthquakes.year[X.argmax()])
+    1943
+    """
+    return load_csv("earthquakes", _EARTHQUAKES, as_frame=as_frame, apart={"year": "year"})
+
+
+def load_geyser(*, as_frame: bool = False) -> Bunch:
+    """Load 299 successive eruptions of the Old Faithful geyser, in time order.
+
+    :func:`load_faithful` has durations and waiting times of other eruptions, for mixtures. This
+    is an unbroken series, for models of how one eruption follows another.
+
+    Parameters
+    ----------
+    as_frame : bool, default=False
+        Whether ``data`` is a pandas DataFrame and ``long`` a Series (needs pandas) instead of
+        arrays.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        data : ndarray or DataFrame of shape (299, 1)
+            ``duration``, the duration of the eruption in minutes; one series, in time order.
+        long : ndarray or Series of shape (299,)
+            1 for a duration of 3 minutes or more, 0 for a shorter one.
+        feature_names : list of str
+            ``["duration"]``.
+        frame : DataFrame of shape (299, 2)
+            Both columns; only with ``as_frame=True``.
+        DESCR : str
+            The data, their units and their source.
+
+    Examples
+    --------
+    >>> from emlearn.datasets import load_geyser
+    >>> geyser = load_geyser()
+    >>> geyser.data.shape, geyser.feature_names
+    ((299, 1), ['duration'])
+
+    No short eruption was ever followed by another:
+
+    >>> short = geyser.long == 0
+    >>> int(short.sum()), int((short[1:] & short[:-1]).sum())
+    (105, 0)
+    """
+    return load_csv("geyser", _GEYSER, as_frame=as_frame, apart={"long": "long"})
