@@ -4,6 +4,15 @@ from importlib.metadata import PackageNotFoundError, version
 
 from ._show_versions import show_versions
 from .base import EMMixin
+from .hmm import (
+    HMM,
+    BernoulliHMM,
+    CategoricalHMM,
+    GaussianHMM,
+    MultinomialHMM,
+    PoissonHMM,
+    StudentTHMM,
+)
 from .mixture import (
     BayesianGaussianMixture,
     BernoulliMixture,
@@ -25,17 +34,24 @@ except PackageNotFoundError:  # read from a source tree that was never installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "HMM",
     "BayesianGaussianMixture",
+    "BernoulliHMM",
     "BernoulliMixture",
+    "CategoricalHMM",
     "CategoricalMixture",
     "EMMixin",
     "GammaMixture",
+    "GaussianHMM",
     "GaussianMixture",
     "MixedMixture",
     "Mixture",
     "MixtureSelector",
+    "MultinomialHMM",
     "MultinomialMixture",
+    "PoissonHMM",
     "PoissonMixture",
+    "StudentTHMM",
     "StudentTMixture",
     "VonMisesFisherMixture",
     "__version__",

@@ -13,6 +13,7 @@ __all__ = [
     "check_data",
     "check_frame",
     "check_mixing_weights",
+    "check_probabilities",
     "check_shape",
     "check_weights",
     "column_name",
@@ -213,6 +214,27 @@ def check_mixing_weights(values: Any, n_components: int, name: str = "weights_in
             f"The parameter 'weights' should be normalized, but got sum(weights) = {total:.5f}"
         )
     return weights / total
+
+
+def check_probabilities(values: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """Probabilities whose last axis sums to 1, as float64.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another, one is negative, or they do not sum to 1.
+    """
+    array = read_array(values, name)
+    check_shape(array, shape, name)
+    if array.min() < 0:
+        raise ValueError(f"{name} must hold probabilities, got {array.min():g}.")
+    totals = array.sum(axis=-1, keepdims=True)
+    if np.any(np.abs(totals - 1.0) > 1e-6):
+        worst = totals.ravel()[np.abs(totals - 1.0).argmax()]
+        raise ValueError(
+            f"{name} must sum to 1{' in each row' if len(shape) > 1 else ''}, got {worst:g}."
+        )
+    return array / totals
 
 
 def column_name(estimator: Any, j: int) -> str:

@@ -20,10 +20,11 @@ from sklearn.utils.validation import check_is_fitted
 from ._data import check_data, check_weights
 from ._watch import FitWatch
 from .em import loop
-from .em.reduce import add_steps, map_reduce, row_blocks, row_size, take_rows
+from .em.reduce import add_steps, map_reduce, row_blocks, row_size, take_rows, unit_blocks
 from .em.squarem import Squarem
 from .em.statistics import Statistics
 from .em.threads import Workers, effective_threads, single_threaded_blas
+from .em.units import Units
 from .exceptions import ObjectiveFellWarning, SingularError, warn_user
 
 __all__ = ["EMMixin"]
@@ -70,6 +71,8 @@ class _Problem:
         self.total = 1.0 if getattr(model, "total_scale", False) else self.rows
         if hasattr(model, "bound"):
             self.bound = self._bound
+        # a model whose units may be long maps over their rows in the same threads
+        self.tools = {"workers": workers} if getattr(model, "takes_workers", False) else {}
         # what the model prepares of a block stays for all iterations and restarts
         self._prepared: dict[int, Any] = {}
 
@@ -91,7 +94,7 @@ class _Problem:
             prepared = self.model.prepare(self.X if whole else take_rows(self.X, rows))
             self._prepared[rows.start] = prepared
         weight = None if self.sample_weight is None else self.sample_weight[rows]
-        return self.model.e_step(parameters, prepared, weight)
+        return self.model.e_step(parameters, prepared, weight, **self.tools)
 
     def m_step(self, statistics: Statistics, parameters: Any) -> Any:
         return self.model.m_step(statistics, parameters)
@@ -313,7 +316,9 @@ class EMMixin(CallbackSupportMixin):
         ValueError
             If the data cannot be used, or every start is singular.
         """
-        X, sample_weight = self._check_fit_data(X, sample_weight)
+        return self._fit_checked(*self._check_fit_data(X, sample_weight), y)
+
+    def _fit_checked(self, X: Any, sample_weight: np.ndarray | None, y: Any = None) -> Self:
         warm = self._continues()
         n_runs = 1 if warm or self._repeatable_start() else self._setting("n_init")
         with single_threaded_blas(), Workers(self._n_threads(X, n_runs)) as workers:
@@ -323,11 +328,17 @@ class EMMixin(CallbackSupportMixin):
     def _n_threads(self, X: np.ndarray, n_runs: int = 1) -> int:
         """Threads that pay: for several blocks of rows, or for several runs of E-steps that are long enough."""
         n_jobs = self._setting("n_jobs")
-        long = n_runs > 1 and X.shape[0] * self.row_cost(row_size(X)) > _LONG
-        return effective_threads(n_jobs) if n_jobs == 0 or long or len(self._blocks(X)) > 1 else 1
+        size = row_size(X)
+        cost = self.row_cost(size)
+        long = n_runs > 1 and X.shape[0] * cost > _LONG
+        several = len(row_blocks(X.shape[0], size, cost)) > 1  # a unit may have several, too
+        return effective_threads(n_jobs) if n_jobs == 0 or long or several else 1
 
-    def _blocks(self, X: np.ndarray) -> list[slice]:
-        return row_blocks(X.shape[0], row_size(X), self.row_cost(row_size(X)))
+    def _blocks(self, X: Any) -> list[slice]:
+        size = row_size(X)
+        if isinstance(X, Units):
+            return unit_blocks(X.ends, size, self.row_cost(size))
+        return row_blocks(X.shape[0], size, self.row_cost(size))
 
     def _fit(
         self,
@@ -340,7 +351,7 @@ class EMMixin(CallbackSupportMixin):
     ) -> None:
         random_state = check_random_state(self._setting("random_state"))
         model = self._fit_model(X, sample_weight)
-        watch = FitWatch(self, X, y, sample_weight, n_runs)
+        watch = FitWatch(self, getattr(X, "rows", X), y, sample_weight, n_runs)
         if getattr(model, "unit_free", True):  # beside a prior, the unit of the weights counts
             sample_weight = _in_range(sample_weight)
         problem = _Problem(model, X, sample_weight, self._blocks(X), workers)

@@ -21,10 +21,21 @@ ALLOWED = {
     "_data": set(),
     "_watch": {"em"},
     "base": {"_data", "_watch", "em", "exceptions"},
-    "mixture": {"_data", "base", "distributions", "em", "exceptions", "latent"},
+    "_composite": {"_data", "base", "distributions", "em", "exceptions"},
+    "mixture": {"_composite", "_data", "base", "distributions", "em", "exceptions", "latent"},
+    "hmm": {
+        "_composite",
+        "_data",
+        "base",
+        "distributions",
+        "em",
+        "exceptions",
+        "latent",
+        "mixture",
+    },
     "model_selection": {"distributions", "em.shared", "exceptions", "mixture"},
     "datasets": set(),
-    "testing": {"distributions", "em", "exceptions", "latent", "mixture"},
+    "testing": {"_composite", "distributions", "em", "exceptions", "hmm", "latent", "mixture"},
     "_show_versions": {"_kernels"},
 }
 

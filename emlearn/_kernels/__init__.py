@@ -1,5 +1,6 @@
 """Compiled kernels, each with a NumPy twin that runs where nothing was compiled."""
 
+from . import chain
 from . import gaussian as gaussian_twin
 from . import labels as labels_twin
 

@@ -1,11 +1,12 @@
 """The EM algorithm itself: statistics, the loop, and what is done between its steps. It knows no model."""
 
 from .loop import Accelerator, Problem, Result, StopReason, run
-from .reduce import block_rows, map_reduce, row_blocks
+from .reduce import block_rows, map_reduce, row_blocks, unit_blocks
 from .squarem import Squarem
 from .starts import Start, draw_start, given_start
 from .statistics import Joint, Moments, Statistics, Sums, combine, difference_norms
 from .threads import Workers, effective_threads, single_threaded_blas
+from .units import Units
 
 __all__ = [
     "Accelerator",
@@ -18,6 +19,7 @@ __all__ = [
     "Statistics",
     "StopReason",
     "Sums",
+    "Units",
     "Workers",
     "block_rows",
     "combine",
@@ -29,4 +31,5 @@ __all__ = [
     "row_blocks",
     "run",
     "single_threaded_blas",
+    "unit_blocks",
 ]

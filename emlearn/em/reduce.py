@@ -8,15 +8,23 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-from scipy import sparse
+import numpy as np
 
 from .threads import Workers
+from .units import row_size, take_rows
 
-__all__ = ["block_rows", "map_reduce", "row_blocks", "row_size", "take_rows"]
+__all__ = ["block_rows", "map_reduce", "row_blocks", "row_size", "take_rows", "unit_blocks"]
 
 T = TypeVar("T")
 
 _ROWS = {"fixed": None}
+
+
+def _block_size(n_features: float, cost: float) -> int:
+    rows = _ROWS["fixed"]
+    if rows is None:
+        rows = int(min(16384, max(1024, 20 * n_features, 1e8 / max(cost, 1.0))))
+    return rows
 
 
 def row_blocks(n_samples: int, n_features: float, cost: float) -> list[slice]:
@@ -37,34 +45,38 @@ def row_blocks(n_samples: int, n_features: float, cost: float) -> list[slice]:
     -------
     list of slice
     """
-    rows = _ROWS["fixed"]
-    if rows is None:
-        rows = int(min(16384, max(1024, 20 * n_features, 1e8 / max(cost, 1.0))))
-    n_blocks = max(1, -(-n_samples // rows))
+    n_blocks = max(1, -(-n_samples // _block_size(n_features, cost)))
     if n_blocks > 1 and _ROWS["fixed"] is None:
         n_blocks += n_blocks % 2  # two threads get as much each
     edges = [n_samples * i // n_blocks for i in range(n_blocks + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(edges) if b > a]
 
 
-def row_size(X: Any) -> float:
-    """Stored numbers of a row: the features, or the mean number of non-zeros of a sparse matrix."""
-    return X.nnz / max(X.shape[0], 1) if sparse.issparse(X) else X.shape[1]
+def unit_blocks(ends: np.ndarray, n_features: float, cost: float) -> list[slice]:
+    """Blocks of whole units, of no more rows than :func:`row_blocks` would take; a longer unit is a block by itself.
 
+    Parameters
+    ----------
+    ends : ndarray of shape (n_units,)
+        Where each unit ends.
+    n_features : float
+        Stored numbers of a row.
+    cost : float
+        Arithmetic for one row, in multiplications.
 
-def take_rows(X: Any, rows: slice) -> Any:
-    """A view of some rows of an array or of a CSR matrix."""
-    if not sparse.issparse(X):
-        return X[rows]
-    ends = X.indptr[rows.start : rows.stop + 1]
-    inside = slice(ends[0], ends[-1])
-    block = type(X)(
-        (X.data[inside], X.indices[inside], ends - ends[0]),
-        shape=(len(ends) - 1, X.shape[1]),
-        copy=False,
-    )
-    block.has_canonical_format = True  # checked once for the whole
-    return block
+    Returns
+    -------
+    list of slice
+    """
+    size, n = _block_size(n_features, cost), int(ends[-1])
+    if _ROWS["fixed"] is None:  # two threads get as much each
+        size = -(-n // (2 * -(-n // (2 * size)))) if n > size else size
+    blocks, start, unit = [], 0, 0
+    while start < n:
+        unit = max(unit + 1, int(np.searchsorted(ends, start + size, side="right")))
+        blocks.append(slice(start, int(ends[unit - 1])))
+        start = blocks[-1].stop
+    return blocks
 
 
 @contextmanager

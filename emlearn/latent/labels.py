@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.special import gammaln, logsumexp, xlogy
 
@@ -11,11 +13,29 @@ from ..em.statistics import Sums
 __all__ = ["Labels"]
 
 
+class FirstCounts:
+    """Counts of the components at a start."""
+
+    def __init__(self) -> None:
+        self.statistics: Sums | None = None
+
+    def add(self, rows: Any, shares: np.ndarray) -> None:
+        """Some rows with their shares (rows, K), times sample weight."""
+        part = Sums({"counts": shares.sum(axis=0)})
+        self.statistics = part if self.statistics is None else self.statistics + part
+
+
 class Labels:
     """Each row has a component of its own, drawn with probabilities ``weights`` (K,).
 
     The unit is the row.
     """
+
+    name = "labels"
+
+    def first_statistics(self, ends: None = None) -> FirstCounts:
+        """What the shares of a start add up to, piece by piece."""
+        return FirstCounts()
 
     def log_weights(self, weights: np.ndarray) -> np.ndarray:
         """Logarithm of the weights; -inf where one is 0."""
@@ -32,7 +52,9 @@ class Labels:
         )
         return posterior, Sums({"counts": counts}), rows
 
-    def m_step(self, statistics: Sums, concentration: float | None = None) -> np.ndarray:
+    def m_step(
+        self, statistics: Sums, concentration: float | None = None, current: Any = None
+    ) -> np.ndarray:
         """Weights from counts; under a symmetric Dirichlet prior with ``concentration``, their mode."""
         counts = statistics["counts"]
         if concentration is not None:

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
+from .._composite import CompositeEstimator
 from .._data import check_shape, read_array
 from ..distributions import Gaussian, GaussianParameters
 from ..distributions.covariance import COVARIANCES
@@ -375,8 +376,8 @@ class BayesianGaussianMixture(BaseMixture):
     # --------------------------------------------------------------- fitted
 
     def _fitted_attributes(self, result: Any, dtype: Any) -> dict[str, Any]:
-        # past BaseMixture's, which count free parameters
-        attributes = super(BaseMixture, self)._fitted_attributes(result, dtype)
+        # past the count of free parameters, which a posterior has not
+        attributes = super(CompositeEstimator, self)._fitted_attributes(result, dtype)
         attributes["_fitted_kinds"] = self.covariance_type, self.weight_concentration_prior_type
         if dtype == np.float32:
             attributes["mean_prior_"] = self.mean_prior_.astype(dtype)

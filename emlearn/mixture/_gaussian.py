@@ -246,7 +246,7 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
             given = {"means": means, "covariances": covariances}
             given |= {name: parameters.pop(name) for name in NOISE_NAMES if name in parameters}
             settings = {"covariance_type": covariance_type, **parameters}
-            return cls._from_given(weights, given, settings)
+            return cls._from_given(np.size(weights), {"weights": weights, **given}, settings)
         covariance = COVARIANCES[covariance_type]
         means = read_array(means, "means")
         if means.ndim != 2:
@@ -356,7 +356,7 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
             return super()._start_parameters(model, start, statistics, X, sample_weight)
         weights, means, precisions = self._read_given(X.shape[1])
         if weights is None:
-            weights = model.latent.m_step(statistics["labels"], model.concentration)
+            weights = model.latent.m_step(statistics["labels"], model.latent_prior)
         if precisions is not None:
             if means is None:
                 means = statistics["components"].mean.copy()

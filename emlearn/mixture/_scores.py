@@ -16,7 +16,7 @@ from .._data import check_weights
 from ..em.reduce import map_reduce, row_blocks, row_size, take_rows
 from ..em.threads import Workers, effective_threads, single_threaded_blas
 from ..latent import Labels
-from ._model import Fitted, MixtureModel, MixtureParameters
+from ._model import Fitted, MixtureModel
 
 __all__ = ["ScoresMixin"]
 
@@ -70,15 +70,6 @@ class ScoresMixin:
         n_threads = effective_threads(self.n_jobs)
         with limit, Workers(n_threads) as workers:
             return map_reduce(function, blocks, merge, workers)
-
-    def _recall_for(self, X: np.ndarray) -> MixtureParameters:
-        parameters = self.recall()
-        n_features = self._fitted_model().distribution.shape(parameters.components)[1]
-        if X.shape[1] != n_features:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {n_features} features as input."
-            )
-        return parameters
 
     def _score_type(self, X: Any) -> Any:
         single = X.dtype == np.float32 and self.weights_.dtype == np.float32
@@ -203,10 +194,6 @@ class ScoresMixin:
         weights = check_weights(sample_weight, X)
         n, mean, sure = self._total_log_density(X, weights, certainty=certainty)
         return -2 * (mean * n + sure), n
-
-    def _n_parameters(self) -> int:
-        """Number of free parameters."""
-        return self._fitted_model().n_free(self.recall())
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Bayesian information criterion; the lower the better.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Integral, Real
 from typing import Any, Self
 
+import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..distributions import StudentT
@@ -204,4 +205,7 @@ class StudentTMixture(ConditioningMixin, BaseMixture):
         """
         given = {"means": means, "scales": scales, "degrees_of_freedom": degrees_of_freedom}
         given |= {name: parameters.pop(name) for name in NOISE_NAMES if name in parameters}
-        return cls._from_given(weights, given, {"covariance_type": covariance_type, **parameters})
+        given = {"weights": weights, **given}
+        return cls._from_given(
+            np.size(weights), given, {"covariance_type": covariance_type, **parameters}
+        )

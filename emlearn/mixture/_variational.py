@@ -23,6 +23,7 @@ from ..distributions import Gaussian, GaussianParameters
 from ..distributions.gaussian import SINGULAR_MESSAGE
 from ..em.statistics import Joint, Moments, Statistics, Sums
 from ..exceptions import SingularError
+from ..latent import Labels
 
 __all__ = ["WEIGHTS", "Posterior", "VariationalModel", "VariationalPrior"]
 
@@ -217,6 +218,8 @@ class VariationalModel:
     total_scale = True
     #: beside a prior, the unit of the weights counts
     unit_free = False
+
+    latent = Labels()
 
     def __init__(
         self,

@@ -350,7 +350,7 @@ def check_priors(case: MixtureCase) -> None:
     if "weight_concentration_prior" in settings:
         found = case.fit(weight_concentration_prior=2.0, max_iter=30)
         _rises(found, "weight_concentration_prior")
-    if "prior" not in settings or case.estimator._with_noise().default_prior is None:
+    if "prior" not in settings or case.estimator._full_distribution().default_prior is None:
         return
     found = case.fit(prior="default", max_iter=30)
     _rises(found, "prior='default'")

@@ -1,0 +1,332 @@
+"""How estimators made of a latent structure and a distribution are fitted: data, starts, what a fit publishes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import partial
+from numbers import Integral
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from .._data import check_data, check_frame, column_name
+from ..base import EMMixin
+from ..distributions import Distribution, Prior
+from ..em.reduce import take_rows
+from ..em.starts import METHODS, Start, draw_start, given_start
+from ..em.statistics import Joint, Statistics
+from ..exceptions import DegenerateComponentsWarning, warn_user
+from ._model import CompositeModel, Fitted, Parameters
+
+__all__ = ["CompositeEstimator"]
+
+# rows times runs up to which a start tries every alternative that its family knows
+_SMALL = 100_000
+
+
+class CompositeEstimator(EMMixin, BaseEstimator, ABC):
+    """What depends neither on the latent structure nor on the family.
+
+    A subclass names its family, whose hyper-parameters are among its own, and assembles the model.
+    """
+
+    _family: ClassVar[type[Distribution]]
+
+    _parameter_constraints: dict = {
+        **EMMixin._parameter_constraints,
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "init_params": [StrOptions(set(METHODS)), "array-like", dict, callable],
+        "prior": [StrOptions({"default"}), Prior, None],
+    }
+
+    # --------------------------------------------------- what a family says
+
+    def _distribution(self) -> Distribution:
+        """The family, with the estimator's hyper-parameters."""
+        return self._family(
+            **{name: getattr(self, name) for name in self._family._get_param_names()}
+        )
+
+    def _full_distribution(self) -> Distribution:
+        """The family, and what an estimator puts beside it."""
+        return self._distribution()
+
+    def _resolved(self) -> Distribution:
+        """The same, with what was learned of the data."""
+        return self._full_distribution().resolve(Fitted(self))
+
+    # ---------------------------------------------------------------- model
+
+    @abstractmethod
+    def _assemble(
+        self, distribution: Distribution, prior: Prior | None = None, latent_prior: Any = None
+    ) -> CompositeModel:
+        """The model of a latent structure and this distribution."""
+
+    def _latent_prior(self) -> Any:
+        """The prior of the latent structure, in its own terms; None without one."""
+        return None
+
+    def _fit_model(self, X: Any, sample_weight: np.ndarray | None) -> CompositeModel:
+        rows = _rows(X)
+        distribution = self._resolved().bind(rows, sample_weight)
+        prior = getattr(self, "prior", None)
+        if isinstance(prior, str):  # "default"
+            if distribution.default_prior is None:
+                raise ValueError(
+                    f"prior='default': {type(distribution).__name__} has no prior. Set prior=None."
+                )
+            prior = distribution.default_prior()
+        if prior is not None:
+            prior = distribution.bind_prior(prior, rows, sample_weight, self.n_components)
+        model = self._assemble(distribution, prior, self._latent_prior())
+        model.initial_parameters = partial(self._first_parameters, model)
+        return model
+
+    def _fitted_model(self) -> CompositeModel:
+        return self._assemble(self._resolved())
+
+    def row_cost(self, n_features: float) -> float:
+        return self._resolved().row_cost(self.n_components, n_features)
+
+    def e_step(
+        self, parameters: Parameters, X: Any, sample_weight: np.ndarray | None = None
+    ) -> tuple[Statistics, float]:
+        model = self._fitted_model()
+        return model.e_step(parameters, model.prepare(X), sample_weight)
+
+    def m_step(self, statistics: Joint, parameters: Parameters | None) -> Parameters:
+        return self._fitted_model().m_step(statistics, parameters)
+
+    # ---------------------------------------------------------------- start
+
+    def initial_parameters(
+        self, X: Any, sample_weight: np.ndarray | None, random_state: np.random.RandomState
+    ) -> Parameters:
+        return self._fit_model(X, sample_weight).initial_parameters(X, sample_weight, random_state)
+
+    def _first_parameters(
+        self,
+        model: CompositeModel,
+        X: Any,
+        sample_weight: np.ndarray | None,
+        random_state: np.random.RandomState,
+    ) -> Parameters | list[Parameters]:
+        if not self._needs_start():
+            given = self._given_parameters()
+            d = model.distribution.shape(given.components)[1]
+            if d != X.shape[1]:
+                raise ValueError(
+                    f"The parameters to begin with are of {d} features, but X has {X.shape[1]}."
+                )
+            return given
+        start = self._draw(X, sample_weight, random_state, model.distribution)
+        statistics = self._first_statistics(model, start, X, sample_weight)
+        return self._start_parameters(model, start, statistics, X, sample_weight)
+
+    def _first_statistics(
+        self, model: CompositeModel, start: Start, X: Any, sample_weight: np.ndarray | None
+    ) -> Joint:
+        """Statistics of the rows under the shares that the start gives them."""
+        data = _rows(X)
+        soft = model.distribution.start_softness if isinstance(self._start_method(), str) else 0.0
+        latent = model.latent.first_statistics(getattr(X, "ends", None))
+        components: Statistics | None = None
+        for rows, shares in start.shares(data):
+            block = take_rows(data, rows) if isinstance(rows, slice) else data[rows]
+            if soft:
+                shares = (1.0 - soft) * shares + soft / self.n_components * shares.sum(
+                    axis=1, keepdims=True
+                )
+            shares = self._share_with_others(shares)
+            if sample_weight is not None and not start.one_row:
+                shares = shares * sample_weight[rows, None]
+            latent.add(rows, shares)
+            part = model.distribution.statistics(None, model.distribution.features(block), shares)
+            components = part if components is None else components + part
+        assert components is not None
+        return Joint({model.latent.name: latent.statistics, "components": components})
+
+    def _share_with_others(self, shares: np.ndarray) -> np.ndarray:
+        """Shares (n, K) with columns for what an estimator puts beside its components."""
+        return shares
+
+    def _start_parameters(
+        self,
+        model: CompositeModel,
+        start: Start,
+        statistics: Joint,
+        X: Any,
+        sample_weight: np.ndarray | None,
+    ) -> Parameters | list[Parameters]:
+        """What the first statistics become: their M-step, unless the user gave some of the parameters."""
+        first = model.m_step(statistics, None)
+        others = model.distribution.alternatives(
+            statistics["components"], first.components, model.prior
+        )
+        if X.shape[0] * len(others) > _SMALL:
+            return first
+        return [first, *(Parameters(first.latent, other) for other in others)]
+
+    @abstractmethod
+    def _given_parameters(self) -> Parameters:
+        """The parameters that the user gave, where these are all."""
+
+    def _read_given_components(self, given: dict[str, Any], latent: tuple[str, ...]) -> Any:
+        """The components' parameters of those that the user gave by name, checked; ``latent`` names the others."""
+        distribution = self._resolved()
+        components = distribution.recall(given)
+        names = distribution.publish(components)
+        unknown = set(given) - set(names)
+        if unknown:
+            raise ValueError(
+                f"init_params: there is no parameter {sorted(unknown)} of {type(self).__name__}; its"
+                f" parameters are {[*latent, *names]}."
+            )
+        distribution.check_parameters(components)
+        return components
+
+    def _needs_start(self) -> bool:
+        """False where the user gave all parameters."""
+        return not isinstance(self.init_params, Mapping)
+
+    def _start_method(self) -> Any:
+        """How a start is drawn, or what it is: ``init_params``."""
+        return self.init_params
+
+    def _partitions(self) -> bool:
+        """Whether seeds stand for their nearest rows; scikit-learn's mixtures begin with the seeds alone."""
+        return True
+
+    def _draw(
+        self,
+        X: Any,
+        sample_weight: np.ndarray | None,
+        random_state: np.random.RandomState,
+        distribution: Distribution,
+    ) -> Start:
+        X, method = _rows(X), self._start_method()
+        if isinstance(method, str):
+            return draw_start(
+                method,
+                X if method == "random" else distribution.embed(X),
+                self.n_components,
+                random_state,
+                sample_weight,
+                partition=self._partitions(),
+            )
+        return given_start(method, X, self.n_components, random_state)
+
+    def _repeatable_start(self) -> bool:
+        method = self._start_method()
+        given = not isinstance(method, str) and not callable(method)
+        return given or not self._needs_start()
+
+    # ----------------------------------------------------------------- data
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags = self._distribution().input_tags(tags.input_tags)
+        return tags
+
+    def _check_data(self, X: Any, *, reset: bool, finite: bool = True) -> Any:
+        distribution = self._full_distribution()
+        if distribution.takes_frames:
+            X = check_frame(self, X, reset=reset)
+        else:
+            if sparse.issparse(X) and X.format == "csr" and not X.has_canonical_format:
+                X = X.copy()  # validation sums duplicates in place
+            finite = finite or not distribution.checks_finite
+            X = check_data(self, X, reset=reset, finite=finite, **distribution.check_arguments)
+        X, learned = distribution.encode(
+            X, None if reset else Fitted(self), partial(column_name, self)
+        )
+        if reset:
+            for name, value in learned.items():
+                setattr(self, f"{name}_", value)
+        return X
+
+    def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[Any, np.ndarray | None]:
+        self._distribution()._validate_params()
+        return super()._check_fit_data(X, sample_weight)
+
+    def _check_enough_rows(self, X: Any, sample_weight: np.ndarray | None, least: int) -> None:
+        """ValueError where there are fewer rows than ``least``, or than components."""
+        n = X.shape[0]
+        if sample_weight is not None:  # a weight of 2 is two rows, a weight of 0 is none
+            n = max(int(np.count_nonzero(sample_weight)), int(min(sample_weight.sum(), 2.0**53)))
+        if n < least:
+            raise ValueError(
+                f"Found array with {n} sample(s) (shape={X.shape}) while a minimum of {least} is required by"
+                f" {type(self).__name__}. n_samples = {n}."
+            )
+        if n < self.n_components:
+            raise ValueError(
+                f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {n}."
+                " Lower n_components, or give more rows."
+            )
+
+    # -------------------------------------------------------------- fitted
+
+    @classmethod
+    def _from_given(
+        cls, n_components: int, given: dict[str, Any], settings: dict[str, Any]
+    ) -> Self:
+        """An estimator with these parameters, by name, which are also where a fit begins."""
+        made = cls(n_components, **{"init_params": given, **settings})
+        learned = made._full_distribution().assume(given)
+        for name, value in learned.items():
+            setattr(made, f"{name}_", value)
+        fitted = made._given_parameters()
+        for name, value in made.publish(fitted).items():
+            setattr(made, name, value)
+        columns = [j for *_, block in learned.get("blocks", ()) for j in block]
+        d = made._resolved().shape(fitted.components)[1]
+        made.n_features_in_ = 1 + max(columns) if columns else d
+        made.n_parameters_ = made._n_parameters()
+        return made
+
+    @classmethod
+    def _split(cls, parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Parameters of the components, and those of the constructor."""
+        own = set(cls._get_param_names())
+        given = {name: value for name, value in parameters.items() if name not in own}
+        return given, {name: value for name, value in parameters.items() if name in own}
+
+    def _n_parameters(self) -> int:
+        """Number of free parameters."""
+        return self._fitted_model().n_free(self.recall())
+
+    def _set_fitted(self, result: Any, dtype: Any) -> None:
+        super()._set_fitted(result, dtype)
+        found = self._degeneracies(result.parameters)
+        if found:
+            warn_user(" ".join(found), DegenerateComponentsWarning)
+
+    def _fitted_attributes(self, result: Any, dtype: Any) -> dict[str, Any]:
+        n_free = self._fitted_model().n_free(result.parameters)
+        return {**super()._fitted_attributes(result, dtype), "n_parameters_": n_free}
+
+    @abstractmethod
+    def _degeneracies(self, parameters: Parameters) -> list[str]:
+        """What is wrong with which components, in sentences."""
+
+    def _recall_for(self, X: Any) -> Parameters:
+        """Parameters from the fitted attributes, for rows of as many features."""
+        parameters = self.recall()
+        n_features = self._fitted_model().distribution.shape(parameters.components)[1]
+        if X.shape[1] != n_features:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {n_features} features as input."
+            )
+        return parameters
+
+
+def _rows(X: Any) -> Any:
+    """The rows, where they come in units."""
+    return getattr(X, "rows", X)

@@ -1,0 +1,112 @@
+"""A latent structure times a distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..distributions import Distribution, Prior
+from ..em.statistics import Joint
+
+__all__ = ["CompositeModel", "Fitted", "Parameters"]
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Parameters of the latent structure, and of the components."""
+
+    latent: Any
+    components: Any
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Those of labels: the weights (K,)."""
+        return self.latent
+
+
+class Fitted(Mapping):
+    """The fitted attributes of an estimator, without their underscores."""
+
+    def __init__(self, estimator: Any) -> None:
+        self._values = vars(estimator)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[f"{name}_"]
+
+    def __iter__(self) -> Any:
+        return (name[:-1] for name in self._values if name.endswith("_"))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class CompositeModel:
+    """What any latent structure times any distribution has in common; a subclass has the E-step.
+
+    Parameters
+    ----------
+    latent : Labels or Chain
+    distribution : Distribution
+    prior : Prior or None
+        Of the components, bound.
+    latent_prior : object or None
+        Of the parameters of the latent structure, in its own terms.
+    start : callable
+        ``start(X, sample_weight, random_state)`` returns parameters to begin with.
+    """
+
+    def __init__(
+        self,
+        latent: Any,
+        distribution: Distribution,
+        prior: Prior | None = None,
+        latent_prior: Any = None,
+        start: Callable[..., Parameters] | None = None,
+    ) -> None:
+        self.latent = latent
+        self.distribution = distribution
+        self.prior = prior
+        self.latent_prior = latent_prior
+        self.initial_parameters = start
+
+    @property
+    def uses_blas(self) -> bool:
+        """True where scores depend on how many threads BLAS takes."""
+        return self.distribution.uses_blas
+
+    @property
+    def unit_free(self) -> bool:
+        """Whether the fit is the same for any multiple of the sample weights."""
+        return self.prior is None and self.latent_prior is None
+
+    def m_step(self, statistics: Joint, parameters: Parameters | None) -> Parameters:
+        """Latent structure and components, each under its prior."""
+        latent, components = (
+            (None, None) if parameters is None else (parameters.latent, parameters.components)
+        )
+        return Parameters(
+            self.latent.m_step(statistics[self.latent.name], self.latent_prior, latent),
+            self.distribution.m_step(statistics["components"], components, self.prior),
+        )
+
+    def log_prior(self, parameters: Parameters) -> float:
+        """Log-density of the parameters under the priors."""
+        value = self.latent.log_prior(parameters.latent, self.latent_prior)
+        if self.prior is not None:
+            value += self.distribution.log_prior(parameters.components, self.prior)
+        return value
+
+    def ascent(self, old: Parameters, new: Parameters, statistics: Joint) -> float:
+        """What the objective must at least gain."""
+        if getattr(self.prior, "mclust", False):  # whose steps maximise nothing
+            return -np.inf
+        return self.distribution.ascent(old.components, new.components, statistics["components"])
+
+    def n_free(self, parameters: Parameters) -> int:
+        """Number of free parameters."""
+        return self.latent.n_free(parameters.latent) + self.distribution.n_free(
+            parameters.components
+        )

@@ -1,0 +1,21 @@
+"""Hidden Markov models."""
+
+from ._bernoulli import BernoulliHMM
+from ._categorical import CategoricalHMM
+from ._forecast import Forecast
+from ._gaussian import GaussianHMM
+from ._hmm import HMM
+from ._multinomial import MultinomialHMM
+from ._poisson import PoissonHMM
+from ._student_t import StudentTHMM
+
+__all__ = [
+    "HMM",
+    "BernoulliHMM",
+    "CategoricalHMM",
+    "Forecast",
+    "GaussianHMM",
+    "MultinomialHMM",
+    "PoissonHMM",
+    "StudentTHMM",
+]

@@ -1,0 +1,372 @@
+"""How hidden Markov models are fitted: sequences, topology, and what a fit publishes."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import DensityMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from .._composite import CompositeEstimator, Fitted, Parameters
+from .._data import check_probabilities, check_shape, check_weights, read_array
+from ..distributions import Distribution, Prior
+from ..em.starts import LabelStart, Start
+from ..em.units import Units
+from ..latent import Chain, ChainParameters, ChainPrior
+from ._inference import InferenceMixin
+from ._model import HMMModel
+from ._sequences import check_even, check_y, read_ends, read_list, spread_weights
+
+__all__ = ["BaseHMM"]
+
+_TOPOLOGIES = ("ergodic", "left-right", "linear")
+_CONCENTRATION = [Interval(Real, 1.0, None, closed="left"), "array-like", None]
+
+
+class BaseHMM(InferenceMixin, CompositeEstimator, DensityMixin, ABC):
+    """A hidden Markov model: what does not depend on the family.
+
+    A subclass names its family, whose hyper-parameters are among its own.
+    """
+
+    _family: ClassVar[type[Distribution]]
+
+    # the sequences of rows are metadata that every method wants: no set_*_request is needed
+    __metadata_request__fit = {"groups": True}
+    __metadata_request__score = {"groups": True}
+    __metadata_request__predict = {"groups": True}
+    __metadata_request__predict_proba = {"groups": True}
+
+    _parameter_constraints: dict = {
+        **CompositeEstimator._parameter_constraints,
+        "topology": [StrOptions(set(_TOPOLOGIES)), "array-like"],
+        "startprob_prior": _CONCENTRATION,
+        "transmat_prior": _CONCENTRATION,
+    }
+
+    def __init__(
+        self,
+        n_components: int,
+        *,
+        topology: Any,
+        prior: Any,
+        startprob_prior: Any,
+        transmat_prior: Any,
+        tol: float,
+        max_iter: int,
+        n_init: int,
+        init_params: Any,
+        random_state: Any,
+        warm_start: bool,
+        verbose: int,
+        verbose_interval: int,
+        n_jobs: int | None,
+        accelerate: str | None,
+    ) -> None:
+        self.n_components = n_components
+        self.topology = topology
+        self.prior = prior
+        self.startprob_prior = startprob_prior
+        self.transmat_prior = transmat_prior
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.n_jobs = n_jobs
+        self.accelerate = accelerate
+
+    # ----------------------------------------------------------------- fit
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        groups: Any = None,
+        lengths: Any = None,
+    ) -> Self:
+        """Fit the model by EM (Baum and Welch).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of such
+            One row for each step in time; a list has a sequence in each element.
+        y : Ignored
+            Present by scikit-learn's convention.
+        sample_weight : array-like of shape (n_samples,) or (n_sequences,), default=None
+            A sequence of weight 2 counts twice, one of weight 0 is left out; all rows of a sequence
+            have the same weight.
+        groups : array-like of shape (n_samples,), default=None
+            The sequence that each row belongs to, by any name; the rows of one are together.
+        lengths : array-like of shape (n_sequences,), default=None
+            The same as numbers of rows. Without groups and lengths X is one sequence.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the data cannot be used, groups or lengths do not fit them, or every start is singular.
+        """
+        X, lengths = read_list(X, groups, lengths)
+        X, sample_weight = self._check_fit_sequences(X, y, sample_weight, groups, lengths)
+        self._fit_checked(X, sample_weight, y)
+        self.n_sequences_ = len(X.ends)
+        return self
+
+    def _check_fit_sequences(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, lengths: Any
+    ) -> tuple[Units, np.ndarray | None]:
+        self._distribution()._validate_params()
+        self._allowed()
+        X = self._check_data(X, reset=not self._continues())
+        check_y(y, X.shape[0])
+        ends = read_ends(X.shape[0], groups, lengths)
+        sample_weight = check_weights(spread_weights(sample_weight, ends), X)
+        check_even(sample_weight, ends)
+        if self._continues() and len(self.startprob_) != self.n_components:
+            raise ValueError(
+                f"warm_start continues a fit of {len(self.startprob_)} states, but n_components ="
+                f" {self.n_components}. Set it back, or fit with warm_start=False."
+            )
+        self._check_enough_rows(X, sample_weight, 1)
+        return Units(X, ends), sample_weight
+
+    # ---------------------------------------------------------- parameters
+
+    def publish(self, parameters: Parameters) -> dict[str, Any]:
+        """The fitted attributes, by name."""
+        components = self._resolved().publish(parameters.components)
+        return {
+            "startprob_": parameters.latent.startprob,
+            "transmat_": parameters.latent.transmat,
+            **{f"{name}_": value for name, value in components.items()},
+        }
+
+    def recall(self) -> Parameters:
+        """Parameters from the public fitted attributes, whoever set them."""
+        distribution = self._resolved()
+        components = distribution.recall(Fitted(self))
+        K = distribution.shape(components)[0]
+        startprob, transmat = (
+            np.ascontiguousarray(value, dtype=np.float64)
+            for value in (self.startprob_, self.transmat_)
+        )
+        check_shape(startprob, (K,), "startprob_")
+        check_shape(transmat, (K, K), "transmat_")
+        return Parameters(ChainParameters(startprob, transmat), components)
+
+    @classmethod
+    def from_parameters(cls, startprob: Any, transmat: Any, **parameters: Any) -> Self:
+        """A model with given parameters, ready for use without a fit.
+
+        A later ``fit`` starts from them. Transitions of probability 0 stay impossible.
+
+        Parameters
+        ----------
+        startprob : array-like of shape (n_components,)
+        transmat : array-like of shape (n_components, n_components)
+            Row i holds the probabilities of the state after state i.
+        **parameters : dict
+            The parameters of the states, by the names of the fitted attributes without their
+            underscore; and parameters of the constructor.
+
+        Returns
+        -------
+        estimator
+
+        Raises
+        ------
+        ValueError
+            If a parameter is missing or out of its domain, or probabilities do not sum to 1.
+        """
+        given, settings = cls._split(parameters)
+        given = {"startprob": startprob, "transmat": transmat, **given}
+        made = cls._from_given(np.size(startprob), given, settings)
+        made.n_sequences_ = 1
+        return made
+
+    # ---------------------------------------------------------------- model
+
+    def _assemble(
+        self, distribution: Distribution, prior: Prior | None = None, latent_prior: Any = None
+    ) -> HMMModel:
+        model = HMMModel(Chain(self._allowed()), distribution, prior, latent_prior)
+        model.cost = self.row_cost
+        return model
+
+    def _allowed(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Which first states and transitions there are, by the topology and by zeros that were given."""
+        K, start = self.n_components, np.ones(self.n_components, dtype=bool)
+        if isinstance(self.topology, str):
+            square = np.ones((K, K), dtype=bool)
+            if self.topology != "ergodic":
+                start = np.arange(K) == 0
+                square = np.triu(square)
+            if self.topology == "linear":
+                square = np.tril(square, 1)
+        else:
+            mask = read_array(self.topology, "topology")
+            check_shape(mask, (K, K), "topology")
+            square = mask != 0
+            if not square.any(axis=1).all():
+                state = int(np.flatnonzero(~square.any(axis=1))[0])
+                raise ValueError(
+                    f"topology: state {state} has no transition; each state needs one."
+                )
+        given = self._given_chain()
+        for name, may in (("startprob", start), ("transmat", square)):
+            given = self._given_chain().get(name)
+            if given is not None:
+                if given[~may].any():
+                    raise ValueError(
+                        f"init_params: {name} has a probability above 0 where the topology has none. Change one of"
+                        " them."
+                    )
+                may &= given > 0
+        return None if start.all() and square.all() else (start, square)
+
+    def _given_chain(self) -> dict[str, np.ndarray]:
+        """``startprob`` and ``transmat`` of ``init_params``, where it has them."""
+        if not isinstance(self.init_params, Mapping):
+            return {}
+        K = self.n_components
+        shapes = {"startprob": (K,), "transmat": (K, K)}
+        return {
+            name: check_probabilities(self.init_params[name], shape, name)
+            for name, shape in shapes.items()
+            if name in self.init_params
+        }
+
+    def _latent_prior(self) -> ChainPrior | None:
+        if self.startprob_prior is None and self.transmat_prior is None:
+            return None
+        K = self.n_components
+        arrays = []
+        for name, shape in (("startprob_prior", (K,)), ("transmat_prior", (K, K))):
+            value = getattr(self, name)
+            array = read_array(1.0 if value is None else value, name)
+            if np.any(array < 1):
+                raise ValueError(
+                    f"{name} must be at least 1, so that there is a posterior mode, got {array.min():g}."
+                )
+            if array.ndim and array.shape != shape:
+                raise ValueError(
+                    f"{name} must be a number or have the shape {shape}, got {array.shape}."
+                )
+            arrays.append(np.broadcast_to(array, shape))
+        return ChainPrior(*arrays)
+
+    def row_cost(self, n_features: float) -> float:
+        K = self.n_components
+        return self._resolved().row_cost(K, n_features) + 4.0 * K * (K + 8)
+
+    # ---------------------------------------------------------------- start
+
+    def _needs_start(self) -> bool:
+        return not (isinstance(self.init_params, Mapping) and self._gives_components())
+
+    def _gives_components(self) -> bool:
+        return bool(set(self.init_params) - {"startprob", "transmat"})
+
+    def _start_method(self) -> Any:
+        return "kmeans" if isinstance(self.init_params, Mapping) else self.init_params
+
+    def _given_parameters(self) -> Parameters:
+        given, K = dict(self.init_params), self.n_components
+        chain = self._given_chain()
+        allowed = self._allowed()
+        start, square = allowed or (np.ones(K, dtype=bool), np.ones((K, K), dtype=bool))
+        for name in ("startprob", "transmat"):
+            given.pop(name, None)
+        try:
+            components = self._read_given_components(given, ("startprob", "transmat"))
+        except KeyError as error:
+            raise ValueError(
+                f"init_params: the parameter {error} is missing; give all those of the states, or none."
+            ) from error
+        found = self._resolved().shape(components)[0]
+        if found != K:
+            raise ValueError(f"init_params: {K} states, but parameters of {found} components.")
+        startprob = chain.get("startprob", start / start.sum())
+        transmat = chain.get("transmat", square / square.sum(axis=1, keepdims=True))
+        return Parameters(ChainParameters(startprob, transmat), components)
+
+    def _draw(
+        self,
+        X: Any,
+        sample_weight: np.ndarray | None,
+        random_state: np.random.RandomState,
+        distribution: Distribution,
+    ) -> Start:
+        start = super()._draw(X, sample_weight, random_state, distribution)
+        ordered = isinstance(self.topology, str) and self.topology != "ergodic"
+        if not (
+            ordered and isinstance(start, LabelStart) and isinstance(self._start_method(), str)
+        ):
+            return start
+        # states that follow each other: clusters by the time at which they occur
+        lengths = np.diff(X.ends, prepend=0)
+        time = (np.arange(X.shape[0]) - np.repeat(X.begins, lengths)) / np.repeat(lengths, lengths)
+        labels, K = start.labels, self.n_components
+        time, labels = time[: len(labels)][labels >= 0], labels[labels >= 0]
+        counts = np.bincount(labels, minlength=K)
+        means = np.bincount(labels, time, minlength=K) / np.maximum(counts, 1)
+        rank = np.empty(K + 1, dtype=start.labels.dtype)
+        rank[np.argsort(np.where(counts > 0, means, np.inf), kind="stable")] = np.arange(K)
+        rank[K] = -1  # rows that were left out
+        return LabelStart(rank[start.labels], K)
+
+    def _start_parameters(self, model: HMMModel, start: Start, statistics: Any, *data: Any) -> Any:
+        firsts = super()._start_parameters(model, start, statistics, *data)
+        chain = self._given_chain()
+        if not chain:
+            return firsts
+        several = isinstance(firsts, list)
+        found = [
+            Parameters(
+                ChainParameters(
+                    chain.get("startprob", first.latent.startprob),
+                    chain.get("transmat", first.latent.transmat),
+                ),
+                first.components,
+            )
+            for first in (firsts if several else [firsts])
+        ]
+        return found if several else found[0]
+
+    # ----------------------------------------------------------------- data
+
+    def _read_units(self, X: Any, groups: Any, lengths: Any, y: Any = None) -> Units:
+        """Data for a fitted model."""
+        X, lengths = read_list(X, groups, lengths)
+        X = self._check_data(X, reset=False)
+        check_y(y, X.shape[0])
+        return Units(X, read_ends(X.shape[0], groups, lengths))
+
+    def _degeneracies(self, parameters: Parameters) -> list[str]:
+        startprob, transmat = parameters.latent.startprob, parameters.latent.transmat
+        reached = startprob > 0
+        for _ in range(len(startprob)):
+            reached = reached | (transmat[reached] > 0).any(axis=0)
+        found = self._resolved().degeneracies(parameters.components, reached.astype(np.float64))
+        lost = np.flatnonzero(~reached)
+        if not len(lost):
+            return found
+        return [
+            f"States {lost.tolist()} are never visited: no transition that has a probability leads there."
+            " There may be fewer distinct rows than states; try fewer states.",
+            *found,
+        ]

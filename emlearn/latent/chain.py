@@ -1,0 +1,425 @@
+"""Markov chains: the latent structure of a hidden Markov model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from scipy.sparse.csgraph import connected_components
+from scipy.special import gammaln, logsumexp, xlogy
+
+from .._kernels import chain as kernel
+from ..em.statistics import Sums
+
+__all__ = ["Chain", "ChainParameters", "ChainPrior", "Paths"]
+
+# rows from which the forward and the backward pass of one sequence are run side by side
+_LONG = 4096
+
+# share of a first transition matrix that is spread evenly: EM never leaves a probability of 0
+_SOFT = 0.1
+
+
+@dataclass(frozen=True)
+class ChainParameters:
+    """Parameters of a Markov chain of K states.
+
+    Attributes
+    ----------
+    startprob : ndarray of shape (K,)
+        Probabilities of the first state.
+    transmat : ndarray of shape (K, K)
+        Row i holds the probabilities of the state after state i.
+    """
+
+    startprob: np.ndarray
+    transmat: np.ndarray
+
+
+@dataclass(frozen=True)
+class ChainPrior:
+    """Dirichlet priors of the first state and of the rows of the transition matrix.
+
+    Attributes
+    ----------
+    startprob : ndarray of shape (K,)
+        Concentrations, at least 1; where all are 1 there is no prior.
+    transmat : ndarray of shape (K, K)
+    """
+
+    startprob: np.ndarray
+    transmat: np.ndarray
+
+
+@dataclass(frozen=True)
+class Paths:
+    """What all paths of a short sequence add up to.
+
+    Attributes
+    ----------
+    posterior : ndarray of shape (n, K)
+    total : float
+        Log-likelihood.
+    transitions : ndarray of shape (K, K)
+        Expected number of each transition.
+    best : ndarray of shape (n,)
+        The most probable path, and
+    best_value : float
+        its joint log-probability with the observations.
+    """
+
+    posterior: np.ndarray
+    total: float
+    transitions: np.ndarray
+    best: np.ndarray
+    best_value: float
+
+
+def _serially(calls: list[Callable[[], Any]]) -> list[Any]:
+    return [call() for call in calls]
+
+
+class Chain:
+    """The components of successive rows are the states of a Markov chain.
+
+    The unit is the sequence. ``ends`` (n_sequences,) says where each ends, the number of its last row plus 1; None
+    is one sequence.
+
+    Parameters
+    ----------
+    allowed : tuple of two ndarray of bool, of shapes (K,) and (K, K), or None
+        Which first states and which transitions there are; None is all. The others have probability 0
+        from the start on, and are not free.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emlearn.latent import Chain, ChainParameters
+    >>> parameters = ChainParameters(np.array([0.5, 0.5]), np.array([[0.9, 0.1], [0.2, 0.8]]))
+    >>> log_density = np.log([[0.9, 0.1], [0.5, 0.5]])
+    >>> posterior, statistics, rows = Chain().posterior(parameters, log_density)
+    >>> posterior.round(2)
+    array([[0.9 , 0.1 ],
+           [0.83, 0.17]])
+    >>> statistics["transitions"].round(2)
+    array([[0.81, 0.09],
+           [0.02, 0.08]])
+    """
+
+    name = "chain"
+
+    def __init__(self, allowed: tuple[np.ndarray, np.ndarray] | None = None) -> None:
+        self.allowed = allowed
+
+    # ---------------------------------------------------------- posterior
+
+    def posterior(
+        self,
+        parameters: ChainParameters,
+        log_density: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+        ends: np.ndarray | None = None,
+        *,
+        run: Callable[[list[Callable[[], Any]]], list[Any]] = _serially,
+        overwrite: bool = False,
+    ) -> tuple[np.ndarray, Sums, np.ndarray]:
+        """Posterior, statistics and log-likelihoods, by the forward-backward algorithm.
+
+        Parameters
+        ----------
+        parameters : ChainParameters
+        log_density : ndarray of shape (n, K)
+        sample_weight : ndarray of shape (n,) or None
+            The same for all rows of a sequence.
+        ends : ndarray of shape (n_sequences,) or None
+        run : callable
+            Makes some calls, at the same time if it can, and returns their values in order.
+        overwrite : bool, default=False
+            Put the posterior in the place of ``log_density``.
+
+        Returns
+        -------
+        posterior : ndarray of shape (n, K)
+            Times sample weight.
+        statistics : Sums
+            ``start`` (K,) and ``transitions`` (K, K): expected numbers of first states, and of transitions.
+        rows : ndarray of shape (n,)
+            Log-likelihood of each row, given those before it in its sequence.
+        """
+        table, ends = _table(log_density, overwrite), _ends(ends, len(log_density))
+        startprob, transmat = _arrays(parameters)
+        if len(ends) == 1 and len(table) >= _LONG:
+            weight = 1.0 if sample_weight is None else float(sample_weight[0])
+            transitions, start, rows = kernel.posterior_parallel(
+                table, startprob, transmat, weight, run
+            )
+        else:
+            weights = None if sample_weight is None else sample_weight[ends - 1]
+            transitions, start, rows = kernel.posterior(table, ends, startprob, transmat, weights)
+        return table, Sums({"start": start, "transitions": transitions}), rows
+
+    def filter(
+        self,
+        parameters: ChainParameters,
+        log_density: np.ndarray,
+        ends: np.ndarray | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities (n, K) of each row's state given the rows up to it, and log-likelihoods (n,) of the rows."""
+        table = _table(log_density, overwrite)
+        rows = kernel.filter(table, _ends(ends, len(table)), *_arrays(parameters))
+        return table, rows
+
+    def filter_from(
+        self, predicted: np.ndarray, parameters: ChainParameters, log_density: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """:meth:`filter` of single rows, each of a sequence of its own, from predictions (n, K) of its state."""
+        table, end = _table(log_density, False), np.ones(1, dtype=np.intp)
+        transmat = _arrays(parameters)[1]
+        predicted = np.ascontiguousarray(predicted)
+        rows = [
+            kernel.filter(table[i : i + 1], end, predicted[i], transmat) for i in range(len(table))
+        ]
+        return table, np.concatenate(rows)
+
+    def decode(
+        self, parameters: ChainParameters, log_density: np.ndarray, ends: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The most probable path (n,), by the Viterbi algorithm, and its joint log-probability for each sequence."""
+        table = _table(log_density, True)
+        with np.errstate(divide="ignore"):
+            logs = [np.log(array) for array in _arrays(parameters)]
+        return kernel.viterbi(table, _ends(ends, len(table)), *logs)
+
+    def enumerate(self, parameters: ChainParameters, log_density: np.ndarray) -> Paths:
+        """The same by summing over all K**n paths of one sequence: an oracle for tiny n."""
+        n, K = log_density.shape
+        paths = np.indices((K,) * n).reshape(n, -1)
+        with np.errstate(divide="ignore"):
+            start, step = np.log(parameters.startprob), np.log(parameters.transmat)
+        log_p = start[paths[0]] + log_density[np.arange(n)[:, None], paths].sum(axis=0)
+        log_p += step[paths[:-1], paths[1:]].sum(axis=0)
+        total = float(logsumexp(log_p))
+        p = np.exp(log_p - total)
+        posterior = np.stack([(p * (paths == k)).sum(axis=1) for k in range(K)], axis=1)
+        transitions = np.zeros((K, K))
+        for a, b in pairwise(paths):
+            np.add.at(transitions, (a, b), p)
+        best = int(log_p.argmax())
+        return Paths(posterior, total, transitions, paths[:, best], float(log_p[best]))
+
+    # ------------------------------------------------------------- M-step
+
+    def first_statistics(self, ends: np.ndarray | None) -> FirstTransitions:
+        """What the shares of a start add up to, piece by piece."""
+        return FirstTransitions(ends, self.allowed)
+
+    def m_step(
+        self,
+        statistics: Sums,
+        prior: ChainPrior | None = None,
+        current: ChainParameters | None = None,
+    ) -> ChainParameters:
+        """Probabilities from counts; a row that was never visited keeps its own, or has those of the prior."""
+        allowed = (None, None) if self.allowed is None else self.allowed
+        before = (None, None) if current is None else (current.startprob, current.transmat)
+        priors = (None, None) if prior is None else (prior.startprob, prior.transmat)
+        start, transitions = statistics["start"][None], statistics["transitions"]
+        return ChainParameters(
+            _shares(start, priors[0], before[0], allowed[0])[0],
+            _shares(transitions, priors[1], before[1], allowed[1]),
+        )
+
+    def log_prior(self, parameters: ChainParameters, prior: ChainPrior | None) -> float:
+        """Log-density of the parameters under Dirichlet priors on what is allowed; 0 without one."""
+        if prior is None:
+            return 0.0
+        allowed = (None, None) if self.allowed is None else self.allowed
+        return _log_dirichlet(
+            parameters.startprob[None], prior.startprob[None], allowed[0]
+        ) + _log_dirichlet(parameters.transmat, prior.transmat, allowed[1])
+
+    # --------------------------------------------------------- parameters
+
+    def n_free(self, parameters: ChainParameters) -> int:
+        """Number of free parameters: of what is allowed in each row, all but one."""
+        K = len(parameters.startprob)
+        if self.allowed is None:
+            return (K - 1) * (K + 1)
+        start, transitions = self.allowed
+        return int(start.sum()) - 1 + int(np.maximum(transitions.sum(axis=1) - 1, 0).sum())
+
+    def sample(
+        self, parameters: ChainParameters, lengths: np.ndarray, rng: np.random.RandomState
+    ) -> np.ndarray:
+        """States (n,) of sequences of these lengths, one after the other."""
+        startprob, transmat = _arrays(parameters)
+        n, first = int(np.sum(lengths)), np.r_[0, np.cumsum(lengths)[:-1]]
+        uniform = rng.uniform(size=n)
+        states = np.empty(n, dtype=np.int64)
+        states[first] = _invert(startprob[None], uniform[first])[:, 0]
+        begins = np.zeros(n, dtype=bool)
+        begins[first] = True
+        state = 0
+        for at in range(0, n, 4096):
+            rows = slice(at, min(at + 4096, n))
+            # where each state would go at each step: the loop only looks it up
+            table = _invert(transmat, uniform[rows])
+            table[begins[rows]] = states[rows][begins[rows]][:, None]
+            path = []
+            for following in table.tolist():
+                state = following[state]
+                path.append(state)
+            states[rows] = path
+        return states
+
+    def stationary(self, parameters: ChainParameters) -> np.ndarray:
+        """The distribution (K,) that a step of the chain does not change.
+
+        Raises
+        ------
+        ValueError
+            If there are several, because the chain has several parts that it never leaves.
+        """
+        transmat = parameters.transmat
+        K = len(transmat)
+        _, part = connected_components(transmat > 0, directed=True, connection="strong")
+        closed = [p for p in np.unique(part) if not transmat[np.ix_(part == p, part != p)].any()]
+        if len(closed) > 1:
+            groups = [np.flatnonzero(part == p).tolist() for p in closed]
+            raise ValueError(
+                f"There are several stationary distributions: the chain never leaves the states {groups[0]}, nor"
+                f" {groups[1]}. Which one it ends in depends on where it begins."
+            )
+        states = np.flatnonzero(part == closed[0])
+        out = np.zeros(K)
+        out[states] = _stationary(transmat[np.ix_(states, states)])
+        return out
+
+
+class FirstTransitions:
+    """Counts of first states and of transitions at a start, from shares of the rows."""
+
+    def __init__(
+        self, ends: np.ndarray | None, allowed: tuple[np.ndarray, np.ndarray] | None
+    ) -> None:
+        self.begins = None if ends is None else np.r_[0, ends[:-1]]
+        self.allowed = allowed
+        self.before: np.ndarray | None = None
+        self.start: Any = 0.0
+        self.transitions: Any = 0.0
+
+    def add(self, rows: slice, shares: np.ndarray) -> None:
+        """Some rows, which follow those before, with their shares (rows, K), times sample weight."""
+        first = np.zeros(len(shares), dtype=bool)
+        begins = np.zeros(1, dtype=np.intp) if self.begins is None else self.begins
+        inside = begins[(begins >= rows.start) & (begins < rows.stop)]
+        first[inside - rows.start] = True
+        before = np.zeros((1, shares.shape[1])) if self.before is None else self.before
+        previous = np.concatenate([before, shares[:-1]])
+        total = previous.sum(axis=1, keepdims=True)
+        previous = np.divide(previous, total, out=np.zeros_like(previous), where=total > 0)
+        previous[first] = 0.0
+        self.start = self.start + shares[first].sum(axis=0)
+        self.transitions = self.transitions + previous.T @ shares
+        self.before = shares[-1:]
+
+    @property
+    def statistics(self) -> Sums:
+        """The counts, a share of each row spread evenly over what is allowed."""
+        start, transitions = self.start[None], self.transitions
+        K = len(transitions)
+        if self.allowed is None:
+            may = np.ones((1, K), dtype=bool), np.ones((K, K), dtype=bool)
+        else:
+            may = self.allowed[0][None], self.allowed[1]
+        return Sums(
+            {
+                "start": _spread(start, may[0], 1.0)[0],
+                "transitions": _spread(transitions, may[1], 0.0),
+            }
+        )
+
+
+def _spread(counts: np.ndarray, may: np.ndarray, more: float) -> np.ndarray:
+    """Counts with a share of each row, and ``more``, spread evenly; an empty row counts as one."""
+    counts = np.where(may, counts, 0.0)
+    total = counts.sum(axis=1, keepdims=True)
+    even = may / np.maximum(may.sum(axis=1, keepdims=True), 1)
+    return np.where(total > 0, (1.0 - _SOFT) * counts + (_SOFT * total + more) * even, even)
+
+
+def _shares(
+    counts: np.ndarray,
+    concentration: np.ndarray | None,
+    current: np.ndarray | None,
+    allowed: np.ndarray | None,
+) -> np.ndarray:
+    """Rows of counts to rows of probabilities."""
+    may = (
+        np.ones(counts.shape, dtype=bool)
+        if allowed is None
+        else np.broadcast_to(allowed, counts.shape)
+    )
+    if concentration is not None:
+        counts = counts + np.where(may, concentration - 1.0, 0.0)
+    total = counts.sum(axis=1, keepdims=True)
+    visited = total > 0
+    if visited.all():
+        return counts / total
+    if current is None:
+        current = may / may.sum(axis=1, keepdims=True)
+    return np.where(visited, counts / np.where(visited, total, 1.0), current)
+
+
+def _log_dirichlet(p: np.ndarray, concentration: np.ndarray, allowed: np.ndarray | None) -> float:
+    may = np.ones(p.shape, dtype=bool) if allowed is None else np.broadcast_to(allowed, p.shape)
+    a = np.where(may, concentration, 0.0)
+    total = gammaln(a.sum(axis=1)).sum() - np.where(may, gammaln(np.where(may, a, 1.0)), 0.0).sum()
+    return float(total + xlogy(np.where(may, a - 1.0, 0.0), np.where(may, p, 1.0)).sum())
+
+
+def _invert(p: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """For each uniform number and each row of probabilities the index that it draws: (n, rows)."""
+    edges = np.cumsum(p, axis=1)
+    # what rounding leaves beyond the sum belongs to the last state of a positive probability
+    edges[:, :-1] = np.where(edges[:, :-1] >= edges[:, -1:], np.inf, edges[:, :-1])
+    edges[:, -1] = np.inf
+    out = np.empty((len(uniform), len(p)), dtype=np.int64)
+    for i, row in enumerate(edges):
+        out[:, i] = np.searchsorted(row, uniform, side="right")
+    return out
+
+
+def _stationary(transmat: np.ndarray) -> np.ndarray:
+    """Of an irreducible chain, by elimination without subtractions (Grassmann, Taksar and Heyman 1985)."""
+    a = transmat.copy()
+    for k in range(len(a) - 1, 0, -1):
+        a[:k, k] /= a[k, :k].sum()
+        a[:k, :k] += np.outer(a[:k, k], a[k, :k])
+    out = np.ones(len(a))
+    for k in range(1, len(a)):
+        out[k] = out[:k] @ a[:k, k]
+    return out / out.sum()
+
+
+def _table(log_density: np.ndarray, overwrite: bool) -> np.ndarray:
+    table = np.ascontiguousarray(log_density, dtype=np.float64)
+    return table.copy() if table is log_density and not overwrite else table
+
+
+def _ends(ends: np.ndarray | None, n: int) -> np.ndarray:
+    return (
+        np.array([n], dtype=np.intp) if ends is None else np.ascontiguousarray(ends, dtype=np.intp)
+    )
+
+
+def _arrays(parameters: ChainParameters) -> tuple[np.ndarray, np.ndarray]:
+    return (
+        np.ascontiguousarray(parameters.startprob, dtype=np.float64),
+        np.ascontiguousarray(parameters.transmat, dtype=np.float64),
+    )
