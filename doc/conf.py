@@ -87,6 +87,7 @@ sphinx_gallery_conf = {
     "reference_url": {"emlearn": None},
     "backreferences_dir": None,
     "reset_modules": ("gallery.reset",),
+    "reset_modules_order": "both",
     "within_subsection_order": "FileNameSortKey",
     "nested_sections": False,
     "abort_on_example_error": True,

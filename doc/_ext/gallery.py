@@ -22,9 +22,17 @@ STYLE = {
 }
 
 
-def reset(gallery_conf: dict, path: Path, when: str | None = None) -> None:
-    """Set the style before an example; sphinx-gallery calls it."""
-    warnings.simplefilter("error", ConvergenceWarning)
+_strict = []
+
+
+def reset(gallery_conf: dict, path: Path, when: str) -> None:
+    """Set the style before an example, and let its warnings be errors; sphinx-gallery calls it."""
+    if when == "after":
+        _strict.pop().__exit__(None, None, None)
+        return
     mpl.rcdefaults()
     mpl.use("agg")
     mpl.rcParams.update(STYLE)
+    _strict.append(warnings.catch_warnings())
+    _strict[-1].__enter__()
+    warnings.simplefilter("error", ConvergenceWarning)

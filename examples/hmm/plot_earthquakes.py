@@ -23,14 +23,15 @@ print(f"{len(X)} years, mean {X.mean():.1f}, variance {X.var(ddof=1):.1f}")
 # How many states?
 # ----------------
 #
-# One to five, each from ten starts, because EM climbs to the nearest top. The whole series is one
-# sequence, which is what ``fit(X)`` means. The rates are put in order: which state is the first is
-# chance.
+# One to five, each from ten starts drawn at random, because EM climbs to the nearest top. The whole
+# series is one sequence, which is what ``fit(X)`` means. The rates are put in order: which state is the
+# first is chance.
 
+settings = dict(n_init=10, init_params="random_from_data", tol=1e-7, max_iter=2000, random_state=0)
 models = {}
 print("states  -log L    AIC    BIC    BIC*  rates")
 for K in range(1, 6):
-    model = PoissonHMM(K, n_init=10, tol=1e-7, max_iter=2000, random_state=0).fit(X)
+    model = PoissonHMM(K, **settings).fit(X)
     models[K] = model
     loss = -model.score(X) * len(X)
     start = (K - 1) * np.log(len(X))
