@@ -1,11 +1,11 @@
-"""``python -m benchmarks [gmm | bayesian | covariance | families | squarem | overhead] [options]``."""
+"""``python -m benchmarks [gmm | bayesian | covariance | families | hmm | squarem | overhead] [options]``."""
 
 import importlib
 import sys
 
 from ._run import refuse_unfit
 
-NAMES = ("gmm", "bayesian", "covariance", "families", "squarem", "overhead")
+NAMES = ("gmm", "bayesian", "covariance", "families", "hmm", "squarem", "overhead")
 
 
 def main() -> None:

@@ -6,9 +6,11 @@ import threading
 import time
 from typing import Any
 
+import numpy as np
 from sklearn.callback import CallbackContext
 
 from .em.loop import Result, RunState
+from .em.units import Units
 
 __all__ = ["FitWatch"]
 
@@ -21,11 +23,13 @@ class FitWatch:
         self.max_iter = estimator._setting("max_iter")
         self.verbose = estimator._setting("verbose")
         self.interval = estimator._setting("verbose_interval")
-        self.given = {
-            "X": X,
-            "y": y,
-            "metadata": {} if sample_weight is None else {"sample_weight": sample_weight},
-        }
+        metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
+        if isinstance(X, Units):
+            if len(X.ends) > 1:
+                lengths = np.diff(X.ends, prepend=0)
+                metadata["groups"] = np.repeat(np.arange(len(lengths)), lengths)
+            X = X.rows
+        self.given = {"X": X, "y": y, "metadata": metadata}
         self.root = estimator._init_callback_context(max_subtasks=n_runs, sequential_subtasks=False)
         # hooks need not be thread-safe
         self.lock = threading.Lock()

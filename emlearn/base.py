@@ -351,7 +351,7 @@ class EMMixin(CallbackSupportMixin):
     ) -> None:
         random_state = check_random_state(self._setting("random_state"))
         model = self._fit_model(X, sample_weight)
-        watch = FitWatch(self, getattr(X, "rows", X), y, sample_weight, n_runs)
+        watch = FitWatch(self, X, y, sample_weight, n_runs)
         if getattr(model, "unit_free", True):  # beside a prior, the unit of the weights counts
             sample_weight = _in_range(sample_weight)
         problem = _Problem(model, X, sample_weight, self._blocks(X), workers)

@@ -295,6 +295,8 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
     def _split(cls, parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Parameters of the components, and those of the constructor."""
         own = set(cls._get_param_names())
+        if hasattr(cls, "_family"):
+            own -= cls._family.also_parameters
         given = {name: value for name, value in parameters.items() if name not in own}
         return given, {name: value for name, value in parameters.items() if name in own}
 

@@ -43,6 +43,8 @@ class Distribution(BaseEstimator, ABC):
 
     # --------------------------------------------------------------- data
 
+    #: names of parameters that hyper-parameters have, too: where both could be meant, these are
+    also_parameters: ClassVar[frozenset[str]] = frozenset()
     #: the family's own prior, with its usual hyper-parameters, where the user says ``prior="default"``
     default_prior: ClassVar[type[Prior] | None] = None
     #: True where densities are with respect to Lebesgue measure, so that a uniform noise component makes sense

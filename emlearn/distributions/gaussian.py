@@ -13,7 +13,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._kernels import COMPILED
 from .._kernels import gaussian as kernel
-from .._kernels import gaussian_twin as twin
 from ..em.statistics import Moments
 from ..exceptions import SingularError
 from ._base import Distribution, as_float, check_domain
@@ -125,12 +124,12 @@ class Gaussian(Distribution):
         self, parameters: GaussianParameters, features: np.ndarray
     ) -> tuple[np.ndarray, None]:
         joint = np.empty((len(features), len(parameters.means)))
-        twin.scores(
+        kernel.scores(
             features,
             self.covariance.code,
             self._constants(parameters),
             parameters.means,
-            parameters.precisions_cholesky,
+            parameters.precisions_cholesky.reshape(-1),
             joint=joint,
         )
         return joint, None

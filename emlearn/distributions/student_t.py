@@ -77,6 +77,7 @@ class StudentT(Distribution):
     array([[1.]])
     """
 
+    also_parameters = frozenset({"degrees_of_freedom"})
     parameters_class = StudentTParameters
     continuous = True
     exact = False

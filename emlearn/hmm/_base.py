@@ -27,7 +27,7 @@ _TOPOLOGIES = ("ergodic", "left-right", "linear")
 _CONCENTRATION = [Interval(Real, 1.0, None, closed="left"), "array-like", None]
 
 
-class BaseHMM(InferenceMixin, CompositeEstimator, DensityMixin, ABC):
+class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
     """A hidden Markov model: what does not depend on the family.
 
     A subclass names its family, whose hyper-parameters are among its own.
@@ -295,7 +295,8 @@ class BaseHMM(InferenceMixin, CompositeEstimator, DensityMixin, ABC):
             components = self._read_given_components(given, ("startprob", "transmat"))
         except KeyError as error:
             raise ValueError(
-                f"init_params: the parameter {error} is missing; give all those of the states, or none."
+                f"init_params: the parameter {error} is missing among {list(given)}; give all those of the states,"
+                " or none."
             ) from error
         found = self._resolved().shape(components)[0]
         if found != K:

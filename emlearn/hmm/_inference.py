@@ -258,20 +258,22 @@ class InferenceMixin:
         UserWarning
             If the fit had several sequences, and now X is read as one.
         """
+        value, n = self._total(X, sample_weight, groups, lengths, y)
+        return value / n
+
+    def _total(
+        self, X: Any, sample_weight: Any, groups: Any, lengths: Any, y: Any = None
+    ) -> tuple[float, float]:
+        """The log-likelihood, and the number of rows that count."""
         units = self._units(X, groups, lengths, y)
-        alone = groups is None and lengths is None and len(units.ends) == 1
-        if alone and vars(self).get("n_sequences_", 1) > 1 and not isinstance(X, list | tuple):
+        unsaid = groups is None and lengths is None and not isinstance(X, list | tuple)
+        if unsaid and vars(self).get("n_sequences_", 1) > 1:
             warn_user(
                 f"score reads X as one sequence, but the fit had {self.n_sequences_}. Give groups or lengths."
                 " In a grid search or a pipeline, scikit-learn hands on groups where metadata routing is"
                 " enabled: sklearn.set_config(enable_metadata_routing=True).",
                 UserWarning,
             )
-        value, n = self._total(units, sample_weight)
-        return value / n
-
-    def _total(self, units: Units, sample_weight: Any) -> tuple[float, float]:
-        """The log-likelihood, and the number of rows that count."""
         weights = check_weights(spread_weights(sample_weight, units.ends), units)
         check_even(weights, units.ends)
         rows = self._log_likelihoods(units)
@@ -296,7 +298,7 @@ class InferenceMixin:
         -------
         float
         """
-        value, n = self._total(self._units(X, groups, lengths), sample_weight)
+        value, n = self._total(X, sample_weight, groups, lengths)
         return -2.0 * value + self._n_parameters() * math.log(n)
 
     def aic(
@@ -315,7 +317,7 @@ class InferenceMixin:
         -------
         float
         """
-        value, _ = self._total(self._units(X, groups, lengths), sample_weight)
+        value, _ = self._total(X, sample_weight, groups, lengths)
         return -2.0 * value + 2.0 * self._n_parameters()
 
     # --------------------------------------------------------------- beyond

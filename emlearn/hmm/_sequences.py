@@ -81,11 +81,11 @@ def check_y(y: Any, n: int) -> None:
     """ValueError where ``y``, which is ignored, cannot be meant so: hmmlearn has lengths in its place."""
     if y is None:
         return
-    found = y.shape[0] if getattr(y, "shape", ()) else len(y) if hasattr(y, "__len__") else None
-    if found != n:
+    shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
+    if not shape or shape[0] != n:
         raise ValueError(
             f"y is ignored, and here only for scikit-learn; it should have {n} values, one for each row of X, got"
-            f" {'a single value' if found is None else found}. Lengths of sequences are given by name: lengths=..."
+            f" {shape[0] if shape else 'a single value'}. Lengths of sequences are given by name: lengths=..."
         )
 
 

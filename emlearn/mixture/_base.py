@@ -31,7 +31,7 @@ NOISE = ["boolean", Interval(Real, 0.0, None, closed="neither")]
 _NOISE_SHARE = 0.05
 
 
-class BaseMixture(ScoresMixin, CompositeEstimator, DensityMixin, ABC):
+class BaseMixture(ScoresMixin, DensityMixin, CompositeEstimator, ABC):
     """A finite mixture: what does not depend on the family.
 
     A subclass names its family, whose hyper-parameters are among its own.

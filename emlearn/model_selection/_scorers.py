@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any, Self
 
 from sklearn.pipeline import Pipeline
@@ -54,13 +55,21 @@ class _CriterionScorer:
         """What the scorer asks for, by scikit-learn's protocol."""
         request = MetadataRequest(owner=repr(self))
         request.score.add_request(param="sample_weight", alias=self._sample_weight)
+        request.score.add_request(param="groups", alias=True)  # sequences, where a model has them
         return request
 
     def __repr__(self) -> str:
         return f"{self.criterion}_scorer"
 
-    def __call__(self, estimator: Any, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Score a fitted mixture, or a pipeline that ends in one.
+    def __call__(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        groups: Any = None,
+    ) -> float:
+        """Score a fitted model, or a pipeline that ends in one.
 
         Parameters
         ----------
@@ -69,6 +78,8 @@ class _CriterionScorer:
             For a pipeline, before its transformations.
         y : Ignored
         sample_weight : array-like of shape (n_samples,), default=None
+        groups : array-like of shape (n_samples,), default=None
+            The sequence of each row, for a model of sequences; others leave it.
 
         Returns
         -------
@@ -83,7 +94,10 @@ class _CriterionScorer:
                 f" ends in one; {type(model).__name__} has none."
             )
         X = at_mixture(estimator, X)[1]
-        return -method(X) if sample_weight is None else -method(X, sample_weight=sample_weight)
+        given = {} if sample_weight is None else {"sample_weight": sample_weight}
+        if groups is not None and "groups" in signature(method).parameters:
+            given["groups"] = groups
+        return -method(X, **given)
 
 
 #: Minus the Bayesian information criterion, as ``scoring=`` of a search.
