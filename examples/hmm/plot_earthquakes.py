@@ -23,11 +23,11 @@ print(f"{len(X)} years, mean {X.mean():.1f}, variance {X.var(ddof=1):.1f}")
 # How many states?
 # ----------------
 #
-# One to five, each from ten starts drawn at random, because EM climbs to the nearest top. The whole
+# One to five, each from thirty starts drawn at random, because EM climbs to the nearest top. The whole
 # series is one sequence, which is what ``fit(X)`` means. The rates are put in order: which state is the
 # first is chance.
 
-settings = dict(n_init=10, init_params="random_from_data", tol=1e-7, max_iter=2000, random_state=0)
+settings = dict(n_init=30, init_params="random_from_data", tol=1e-7, max_iter=2000, random_state=0)
 models = {}
 print("states  -log L    AIC    BIC    BIC*  rates")
 for K in range(1, 6):
@@ -55,9 +55,7 @@ for ax, K in zip(axes.flat, (1, 2, 3, 4), strict=True):
     model = models[K]
     ax.plot(year, X[:, 0], color="0.7", linewidth=1)
     ax.step(year, model.rates_[model.predict(X), 0], where="mid", color="C2")
-    ax.set_title(
-        f"{K} states, BIC {model.bic(X):.0f}" if K > 1 else f"1 state, BIC {model.bic(X):.0f}"
-    )
+    ax.set_title(f"K = {K}, BIC {model.bic(X):.0f}")
 fig.supylabel("earthquakes in a year")
 plt.show()
 
@@ -65,17 +63,17 @@ plt.show()
 # Three states
 # ------------
 #
-# Calm, middling and busy years. Each lasts: most of the probability of ``transmat_`` is on the
-# diagonal.
+# Calm, middling and busy years. Each kind lasts: most of the probability of ``transmat_`` is on its
+# diagonal. ``stationary_distribution`` is the share of years of each.
 
 model = models[3]
 order = np.argsort(model.rates_[:, 0])
 names = ["calm", "middling", "busy"]
-print("           rate  share   next year: " + "  ".join(f"{name:>8}" for name in names))
+print(f"{'':<9}{'rate':>5}{'share':>7}" + "".join(f"{'to ' + name:>13}" for name in names))
 for name, k in zip(names, order, strict=True):
-    moves = "  ".join(f"{p:>8.3f}" for p in model.transmat_[k, order])
     share = model.stationary_distribution()[k]
-    print(f"{name:<9}{model.rates_[k, 0]:>6.1f}{share:>7.2f}{moves:>31}")
+    moves = "".join(f"{p:>13.3f}" for p in model.transmat_[k, order])
+    print(f"{name:<9}{model.rates_[k, 0]:>5.1f}{share:>7.2f}{moves}")
 
 # %%
 # ``predict_proba`` gives each year its probabilities, from all years before and after it. The
@@ -91,7 +89,7 @@ fig, (top, bottom) = plt.subplots(2, 1, figsize=(7.2, 4.4), sharex=True, height_
 top.plot(year, X[:, 0], color="0.75", linewidth=1, zorder=1)
 for name, k, color in zip(names, order, ("C0", "C1", "C2"), strict=True):
     here = path == k
-    top.scatter(year[here], X[here, 0], s=14, color=color, label=name, zorder=2)
+    top.scatter(year[here], X[here, 0], s=14, color=color, label=name, zorder=2, clip_on=False)
 top.legend(ncols=3, loc="upper right")
 top.set_ylabel("earthquakes")
 bottom.stackplot(year, proba.T, colors=["C0", "C1", "C2"], linewidth=0, alpha=0.85)

@@ -54,8 +54,8 @@ print(f"log-likelihood of an eruption: HMM {model.score(X):.3f}, mixture {mixtur
 # --------------------
 #
 # ``filter_proba`` is what is known when an eruption ends, from it and those before it.
-# ``predict_proba`` also knows what came after. Most durations speak for themselves. Those between
-# the bells do not, and there the neighbours decide.
+# ``predict_proba`` also knows what came after. Most durations speak for themselves. Those of about
+# three minutes do not, and there the neighbours decide.
 
 now = model.filter_proba(X)[:, long]
 hindsight = model.predict_proba(X)[:, long]
@@ -77,8 +77,11 @@ for t in np.sort(moved):
     print(f"{t:>8}{X[t, 0]:>10.2f}{before:>8.2f}{after:>7.2f}{now[t]:>10.3f}{hindsight[t]:>10.3f}")
 
 # %%
-# While it erupts
-# ---------------
+# By itself, an eruption of three minutes is long. These came after a long one and before a long one,
+# where a short one fits: the chain takes them for short, in hindsight even more so.
+#
+# One eruption at a time
+# ----------------------
 #
 # ``step`` filters one eruption at a time: it takes the probabilities that it returned before, and
 # needs no past rows. The log-densities that come with them add up to the score.
