@@ -7,10 +7,13 @@ import math
 import threading
 import time
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import gammaln
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
@@ -24,7 +27,18 @@ from emlearn.datasets import (
     load_linkage,
     load_london_deaths,
 )
-from emlearn.em import Squarem, StopReason, Sums, Workers, effective_threads, row_blocks, run
+from emlearn.em import (
+    Squarem,
+    StopReason,
+    Sums,
+    Units,
+    Workers,
+    block_rows,
+    effective_threads,
+    row_blocks,
+    run,
+    unit_blocks,
+)
 from emlearn.em.threads import single_threaded_blas
 from emlearn.exceptions import ObjectiveFellWarning, SingularError
 
@@ -591,3 +605,25 @@ def test_columns_that_stand_apart():
         np.testing.assert_array_equal(frames.data, arrays.data)
         np.testing.assert_array_equal(frames[apart], arrays[apart])
         assert frames[apart].name in frames.frame and frames[apart].name not in frames.data
+
+
+# ------------------------------------------------------------------- units
+
+
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=60),
+    size=st.one_of(st.none(), st.integers(1, 50)),
+)
+def test_blocks_of_units_are_whole_units(lengths, size):
+    ends = np.cumsum(lengths)
+    with block_rows(size) if size else nullcontext():
+        blocks = unit_blocks(ends, 1.0, 1.0)
+    units = Units(np.arange(ends[-1])[:, None], ends)
+    parts = [units.take(rows) for rows in blocks]
+    np.testing.assert_array_equal(np.concatenate([part.rows for part in parts]), units.rows)
+    np.testing.assert_array_equal(
+        np.concatenate([np.diff(part.ends, prepend=0) for part in parts]), lengths
+    )
+    if size:  # no block could take the next unit as well
+        for part in parts:
+            assert part.shape[0] <= size or len(part.ends) == 1

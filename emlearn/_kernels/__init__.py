@@ -1,10 +1,10 @@
 """Compiled kernels, each with a NumPy twin that runs where nothing was compiled."""
 
-from . import chain
+from . import chain as chain_twin
 from . import gaussian as gaussian_twin
 from . import labels as labels_twin
 
-COMPILED = {"gaussian": True, "labels": True}
+COMPILED = {"chain": True, "gaussian": True, "labels": True}
 INSTRUCTION_SET = "NumPy"
 
 try:
@@ -21,4 +21,19 @@ except ImportError:
     labels = labels_twin
     COMPILED["labels"] = False
 
-__all__ = ["COMPILED", "INSTRUCTION_SET", "gaussian", "gaussian_twin", "labels", "labels_twin"]
+try:
+    from . import _chain as chain
+except ImportError:
+    chain = chain_twin
+    COMPILED["chain"] = False
+
+__all__ = [
+    "COMPILED",
+    "INSTRUCTION_SET",
+    "chain",
+    "chain_twin",
+    "gaussian",
+    "gaussian_twin",
+    "labels",
+    "labels_twin",
+]

@@ -40,10 +40,10 @@ class Forecast:
     >>> hmm = PoissonHMM.from_parameters([0.5, 0.5], [[0.9, 0.1], [0.2, 0.8]], rates=[[2.0], [9.0]])
     >>> forecast = hmm.forecast([[3], [2], [3]], steps=2)
     >>> forecast.state_proba.round(2)
-    array([[[0.9 , 0.1 ],
+    array([[[0.89, 0.11],
             [0.83, 0.17]]])
     >>> np.exp(forecast.distribution(step=2).score_samples([[2], [10]])).round(3)
-    array([0.226, 0.02 ])
+    array([0.224, 0.021])
     """
 
     def __init__(self, model: Any, state_proba: np.ndarray) -> None:

@@ -19,7 +19,9 @@ def read_list(X: Any, groups: Any, lengths: Any) -> tuple[Any, Any]:
     ValueError
         If the sequences do not fit together, or there are groups or lengths beside them.
     """
-    if not isinstance(X, (list, tuple)) or not len(X) or not any(_is_table(x) for x in X):
+    if not isinstance(X, list | tuple) or not len(X):
+        return X, lengths
+    if not any(_is_table(x) for x in X) and not _are_columns(X):
         return X, lengths
     if groups is not None or lengths is not None:
         given = "lengths" if groups is None else "groups"
@@ -36,6 +38,11 @@ def read_list(X: Any, groups: Any, lengths: Any) -> tuple[Any, Any]:
     if min(lengths) == 0:
         raise ValueError(f"X: sequence {lengths.index(0)} of the list is empty. Leave it out.")
     return _stack(list(X), lengths), lengths
+
+
+def _are_columns(X: Any) -> bool:
+    """True where these are arrays of one axis that differ in length: sequences of a single feature, no rows."""
+    return all(getattr(x, "ndim", 0) == 1 for x in X) and len({len(x) for x in X}) > 1
 
 
 def _is_table(x: Any) -> bool:
