@@ -31,6 +31,7 @@ extensions = [
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinx_gallery.gen_gallery",
     "mathml",
 ]
 exclude_patterns = ["_build", "_ext", "_templates"]
@@ -76,6 +77,27 @@ suppress_warnings = ["config.cache"]  # a function is not cached: nothing to los
 
 doctest_global_setup = f"DOC = {str(HERE)!r}"
 
+# ---------------------------------------------------------------- examples
+
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples"],
+    "gallery_dirs": ["auto_examples"],
+    "ignore_pattern": r"quickstart\.py$",  # has a page of its own
+    "doc_module": ("emlearn",),
+    "reference_url": {"emlearn": None},
+    "backreferences_dir": None,
+    "reset_modules": ("gallery.reset",),
+    "reset_modules_order": "both",
+    "within_subsection_order": "FileNameSortKey",
+    "nested_sections": False,
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "min_reported_time": 1e9,
+    "write_computation_times": False,
+    "remove_config_comments": True,
+    "show_signature": False,
+}
+
 # -------------------------------------------------------------------- HTML
 
 html_theme = "pydata_sphinx_theme"
@@ -90,13 +112,14 @@ html_theme_options = {
     "navbar_align": "left",
     "navbar_persistent": [],
     "navbar_end": ["search-button", "theme-switcher"],
-    "header_links_before_dropdown": 8,
+    "header_links_before_dropdown": 7,
     "navigation_with_keys": False,
     "show_toc_level": 2,
     # the pages of the families list each other on the left, and need the width
     "secondary_sidebar_items": {
         **{page.stem: ["page-toc"] for page in HERE.glob("*.rst")},
         "api/**": ["page-toc"],
+        "auto_examples/**": ["page-toc"],
         "families/*": [],
     },
     "footer_start": ["copyright"],
@@ -104,6 +127,7 @@ html_theme_options = {
 }
 # Only the reference has pages below it.
 html_sidebars = {page.stem: [] for page in HERE.glob("*.rst") if page.stem != "api"}
+html_sidebars["auto_examples/**"] = []
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

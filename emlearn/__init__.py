@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from ._show_versions import show_versions
 from .base import EMMixin
 from .hmm import (
+    GMMHMM,
     HMM,
     BernoulliHMM,
     CategoricalHMM,
@@ -34,6 +35,7 @@ except PackageNotFoundError:  # read from a source tree that was never installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "GMMHMM",
     "HMM",
     "BayesianGaussianMixture",
     "BernoulliHMM",

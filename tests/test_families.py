@@ -10,6 +10,7 @@ from emlearn.distributions import (
     REGISTRY,
     Bernoulli,
     Categorical,
+    FiniteMixture,
     Gamma,
     Gaussian,
     Multinomial,
@@ -68,6 +69,17 @@ POSITIVE = RNG.gamma(np.array([[2.0, 9.0], [6.0, 0.8], [20.0, 4.0]])[Z], [1.0, 0
 DIRECTIONS = np.array([[2.0, 0.0, 1.0], [-2.0, 2.0, 0.0], [0.0, -1.0, -3.0]])[Z]
 DIRECTIONS = DIRECTIONS + RNG.standard_normal((120, 3))
 LENGTHS = np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
+# pairs of clusters: components that are mixtures of two
+PAIR = np.repeat([0, 1], 80)
+PAIRS = np.tile(np.repeat([0, 1], 40), 2)
+TWINS = np.array([[[-9.0, 0.0], [-3.0, 1.0]], [[5.0, 4.0], [6.0, -3.0]]])[PAIR, PAIRS]
+TWINS = TWINS + RNG.standard_normal((160, 2)) @ np.array([[1.0, 0.5], [0.0, 1.0]])
+TWIN_TAILS = np.array([[-30.0, -14.0], [14.0, 30.0]])[PAIR, PAIRS, None]
+TWIN_TAILS = TWIN_TAILS + RNG.standard_t(5, size=(160, 1))
+TWIN_COUNTS = np.array([[[0.5, 2.0], [8.0, 2.0]], [[20.0, 20.0], [8.0, 30.0]]])[PAIR, PAIRS]
+TWIN_COUNTS = RNG.poisson(TWIN_COUNTS).astype(float)
+TWIN_CODES = np.array([[0.05, 0.95], [0.3, 0.7]])[PAIR, PAIRS]
+TWIN_CODES = (RNG.uniform(size=(160, 5)) < TWIN_CODES[:, None]).astype(int)
 FRAME = pd.DataFrame({"size": NUMBERS[:, 0], "kind": NAMES[:, 0], "count": COUNTS[:, 0]})
 
 
@@ -140,6 +152,18 @@ EXAMPLES = {
         (Gamma(), POSITIVE, {}),
         (Gamma(fixed_shape=1.0), POSITIVE, {}),
     ],
+    FiniteMixture: [
+        (FiniteMixture(Gaussian(), 2), TWINS, {"n_components": 2}),
+        (FiniteMixture(Gaussian("tied"), 2), TWINS, {"n_components": 2}),
+        (FiniteMixture(StudentT("diag"), 2), TWIN_TAILS, {"n_components": 2}),
+        (FiniteMixture(Poisson(), 2), TWIN_COUNTS, {"n_components": 2, "support": grid(80, 80)}),
+        (
+            FiniteMixture(Categorical(), 2),
+            TWIN_CODES,
+            {"n_components": 2, "support": grid(2, 2, 2, 2, 2)},
+        ),
+        (FiniteMixture(Gaussian("diag"), 1), NUMBERS, {}),
+    ],
     Product: [
         (
             Product(
@@ -173,7 +197,10 @@ MIXTURES = {
     VonMisesFisherMixture: [(VonMisesFisherMixture(3), DIRECTIONS / LENGTHS)],
     GammaMixture: [(GammaMixture(3), POSITIVE)],
     MixedMixture: [(MixedMixture(3), FRAME)],
-    Mixture: [(Mixture(3, distribution=Gaussian("diag")), NUMBERS)],
+    Mixture: [
+        (Mixture(3, distribution=Gaussian("diag")), NUMBERS),
+        (Mixture(2, distribution=FiniteMixture(Gaussian("diag"), 2)), TWINS),
+    ],
 }
 
 

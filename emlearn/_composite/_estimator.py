@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .._data import check_data, check_frame, column_name
 from ..base import EMMixin
 from ..distributions import Distribution, Prior
+from ..em.parts import divide_start
 from ..em.reduce import take_rows
 from ..em.starts import METHODS, Start, draw_start, given_start
 from ..em.statistics import Joint, Statistics
@@ -126,6 +127,8 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
                 )
             return given
         start = self._draw(X, sample_weight, random_state, model.distribution)
+        if model.distribution.start_parts > 1:
+            start = self._divide(start, X, sample_weight, random_state, model.distribution)
         statistics = self._first_statistics(model, start, X, sample_weight)
         return self._start_parameters(model, start, statistics, X, sample_weight)
 
@@ -135,19 +138,24 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
         """Statistics of the rows under the shares that the start gives them."""
         data = _rows(X)
         soft = model.distribution.start_softness if isinstance(self._start_method(), str) else 0.0
+        parts = model.distribution.start_parts
         latent = model.latent.first_statistics(getattr(X, "ends", None))
         components: Statistics | None = None
         for rows, shares in start.shares(data):
             block = take_rows(data, rows) if isinstance(rows, slice) else data[rows]
             if soft:
-                shares = (1.0 - soft) * shares + soft / self.n_components * shares.sum(
+                shares = (1.0 - soft) * shares + soft / shares.shape[1] * shares.sum(
                     axis=1, keepdims=True
                 )
-            shares = self._share_with_others(shares)
+            tables = [shares]
+            if parts > 1:  # the latent structure knows of none
+                tables.insert(0, shares.reshape(len(shares), -1, parts).sum(axis=2))
+            tables = [self._share_with_others(table) for table in tables]
             if sample_weight is not None and not start.one_row:
-                shares = shares * sample_weight[rows, None]
-            latent.add(rows, shares)
-            part = model.distribution.statistics(None, model.distribution.features(block), shares)
+                tables = [table * sample_weight[rows, None] for table in tables]
+            latent.add(rows, tables[0])
+            features = model.distribution.features(block)
+            part = model.distribution.statistics(None, features, tables[-1])
             components = part if components is None else components + part
         assert components is not None
         return Joint({model.latent.name: latent.statistics, "components": components})
@@ -222,10 +230,29 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
             )
         return given_start(method, X, self.n_components, random_state)
 
+    def _divide(
+        self,
+        start: Start,
+        X: Any,
+        sample_weight: np.ndarray | None,
+        random_state: np.random.RandomState,
+        distribution: Distribution,
+    ) -> Start:
+        """A start with the parts that the components are made of, by the method of the start."""
+        X, method = _rows(X), self._start_method()
+        method = method if isinstance(method, str) else "kmeans"
+        space = X if method == "random" else distribution.embed(X)
+        return divide_start(
+            start, distribution.start_parts, method, space, random_state, sample_weight
+        )
+
     def _repeatable_start(self) -> bool:
         method = self._start_method()
         given = not isinstance(method, str) and not callable(method)
-        return given or not self._needs_start()
+        if not self._needs_start():
+            return True
+        # the parts of a component are drawn, whatever its rows are
+        return given and self._resolved().start_parts == 1
 
     # ----------------------------------------------------------------- data
 

@@ -6,6 +6,7 @@ from ._base import Distribution, Prior
 from ._linear import ConjugatePrior
 from .bernoulli import Bernoulli, BernoulliParameters
 from .categorical import Categorical, CategoricalParameters
+from .finite_mixture import FiniteMixture, FiniteMixtureParameters
 from .gamma import Gamma, GammaParameters
 from .gaussian import Gaussian, GaussianParameters
 from .multinomial import Multinomial, MultinomialParameters
@@ -24,7 +25,7 @@ REGISTRY = tuple(
     for value in map(vars().get, __all__)
     if issubclass(value, Distribution)
     and not inspect.isabstract(value)
-    and "family" not in value._get_param_names()
+    and not {"family", "distribution"} & set(value._get_param_names())
 )
 
 __all__ += ["REGISTRY"]

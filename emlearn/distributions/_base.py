@@ -57,6 +57,8 @@ class Distribution(BaseEstimator, ABC):
     exact: ClassVar[bool] = True
     #: share of each row that a drawn start spreads evenly: EM never leaves a probability of 0
     start_softness: ClassVar[float] = 0.0
+    #: parts that a component begins with: the weights of a start have so many columns for each, side by side
+    start_parts: ClassVar[int] = 1
     #: whether densities are computed with BLAS, whose results depend on its number of threads
     uses_blas: ClassVar[bool] = True
     #: whether :meth:`fused_scores` tells where a row is not finite, so that nobody has to look before
@@ -193,6 +195,10 @@ class Distribution(BaseEstimator, ABC):
 
     #: the dataclass that the parameters are
     parameters_class: ClassVar[type]
+    #: names of published parameters that all components have in common: arrays without a component axis
+    shared_parameters: ClassVar[tuple[str, ...]] = ()
+    #: names of published parameters that are lists with an array, of a row for each component, for each column
+    column_parameters: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def n_free(self, parameters: Any) -> int:
@@ -215,7 +221,11 @@ class Distribution(BaseEstimator, ABC):
         """ValueError where parameters that a user gave are outside their domain."""
 
     def degeneracies(self, parameters: Any, weights: np.ndarray) -> list[str]:
-        """What is wrong with which components, in sentences; an empty component needs none."""
+        """What is wrong with which components, in sentences; an empty component needs none.
+
+        ``weights`` is an array (K,); or (K, M) where the components asked about are the members of
+        mixtures, which a sentence then names by both their numbers (:func:`listed`).
+        """
         return []
 
     # density, posterior and statistics in one pass, for families that have a kernel
@@ -267,6 +277,12 @@ def check_sums(value: np.ndarray, name: str) -> None:
         raise ValueError(
             f"The parameter {name!r} must have rows that sum to 1, got {totals[row]:g} for component {row}."
         )
+
+
+def listed(which: np.ndarray) -> list[Any]:
+    """Numbers of the components where an array is True; pairs of numbers where it is a table."""
+    found = np.argwhere(which)
+    return found[:, 0].tolist() if which.ndim == 1 else list(map(tuple, found.tolist()))
 
 
 def as_table(value: Any, name: str) -> np.ndarray:

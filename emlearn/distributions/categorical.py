@@ -67,6 +67,7 @@ class Categorical(LinearFamily):
     """
 
     parameters_class = CategoricalParameters
+    column_parameters = ("probabilities",)
     uses_blas = not COMPILED["labels"]
     check_arguments = {"dtype": None, "ensure_all_finite": False}
 

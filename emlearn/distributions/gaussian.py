@@ -15,7 +15,7 @@ from .._kernels import COMPILED
 from .._kernels import gaussian as kernel
 from ..em.statistics import Moments
 from ..exceptions import SingularError
-from ._base import Distribution, as_float, check_domain
+from ._base import Distribution, as_float, check_domain, listed
 from .covariance import COVARIANCES, Covariance
 from .normal_inverse_wishart import NormalInverseWishart, log_density, posterior_moments
 
@@ -108,6 +108,12 @@ class Gaussian(Distribution):
     def exact(self) -> bool:
         """Whether the M-step of the covariance model is."""
         return self.covariance.exact
+
+    @property
+    def shared_parameters(self) -> tuple[str, ...]:
+        """The covariances, where there is one for all."""
+        pooled = self.covariance.form == "pooled"
+        return ("covariances", "precisions", "precisions_cholesky") if pooled else ()
 
     # ------------------------------------------------------------ density
 
@@ -381,12 +387,12 @@ class Gaussian(Distribution):
     def degeneracies(self, parameters: GaussianParameters, weights: np.ndarray) -> list[str]:
         if not self.reg_covar > 0:
             return []
-        lowest = self.covariance.lowest_variance(parameters.covariances, len(weights))
-        held = np.flatnonzero((lowest <= 2 * self.reg_covar) & (weights > 0))
-        if not len(held):
+        lowest = self.covariance.lowest_variance(parameters.covariances, np.size(weights))
+        held = (lowest.reshape(np.shape(weights)) <= 2 * self.reg_covar) & (weights > 0)
+        if not held.any():
             return []
         return [
-            f"Components {held.tolist()} have collapsed: in some direction their rows vary by less"
+            f"Components {listed(held)} have collapsed: in some direction their rows vary by less"
             f" than reg_covar={self.reg_covar:g}, which so decides the variance there. Look for"
             " duplicated rows, constant or dependent columns, or a unit of the data that makes"
             " reg_covar large; otherwise try fewer components."

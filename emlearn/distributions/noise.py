@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils import InputTags
 
 from ..em.statistics import Statistics
+from ._around import Around
 from ._base import Distribution, Prior, as_float
 
 __all__ = ["NoisyParameters", "WithNoise", "box"]
@@ -41,7 +41,7 @@ class NoisyParameters:
         return float(np.linalg.slogdet(self.edges)[1])
 
 
-class WithNoise(Distribution):
+class WithNoise(Around):
     """A family with one component more, of constant density 1 / volume.
 
     Rows that no component explains go there instead of widening one (Banfield
@@ -73,45 +73,9 @@ class WithNoise(Distribution):
         self.family = family
         self.volume = volume
 
-    # the data are those of the family
-
     @property
-    def continuous(self) -> bool:
-        return self.family.continuous
-
-    @property
-    def default_prior(self) -> Any:
-        return self.family.default_prior
-
-    @property
-    def check_arguments(self) -> Mapping[str, Any]:
-        return self.family.check_arguments
-
-    @property
-    def exact(self) -> bool:
-        return self.family.exact
-
-    @property
-    def start_softness(self) -> float:
-        return self.family.start_softness
-
-    @property
-    def takes_frames(self) -> bool:
-        return self.family.takes_frames
-
-    def input_tags(self, tags: InputTags) -> InputTags:
-        return self.family.input_tags(tags)
-
-    def encode(
-        self, X: Any, learned: Mapping[str, Any] | None, column: Callable[[int], str]
-    ) -> tuple[Any, dict[str, Any]]:
-        return self.family.encode(X, learned, column)
-
-    def decode(self, X: np.ndarray, learned: Mapping[str, Any]) -> np.ndarray:
-        return self.family.decode(X, learned)
-
-    def assume(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return self.family.assume(values)
+    def shared_parameters(self) -> tuple[str, ...]:
+        return (*self.family.shared_parameters, "noise_volume", "noise_origin", "noise_edges")
 
     def resolve(self, learned: Mapping[str, Any]) -> Self:
         return WithNoise(self.family.resolve(learned), self.volume)
@@ -121,14 +85,8 @@ class WithNoise(Distribution):
         bound._box = box(X, self.volume, sample_weight)
         return bound
 
-    def features(self, X: Any) -> Any:
-        return self.family.features(X)
-
     def row_cost(self, n_components: int, n_features: float) -> float:
         return 4 * self.family.row_cost(n_components, n_features)
-
-    def embed(self, X: Any) -> Any:
-        return self.family.embed(X)
 
     # ------------------------------------------------------------ density
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -284,6 +285,11 @@ class Product(Distribution):
         """The largest of the families'."""
         return max(family.start_softness for family in self.families.values())
 
+    @property
+    def start_parts(self) -> int:
+        """So many that each family has a whole number of them."""
+        return math.lcm(*(family.start_parts for family in self.families.values()))
+
     def embed(self, X: np.ndarray) -> np.ndarray:
         """All blocks, each column of numbers at unit variance, each of categories at distance 1."""
         parts = []
@@ -316,10 +322,20 @@ class Product(Distribution):
         weights: np.ndarray,
         memo: dict[str, Any] | None = None,
     ) -> Joint:
+        if parameters is None:
+            parts = self.start_parts
+            return Joint(
+                {
+                    name: family.statistics(
+                        None, features[name], _fewer(weights, parts // family.start_parts)
+                    )
+                    for name, family in self.families.items()
+                }
+            )
         return Joint(
             {
                 name: family.statistics(
-                    None if parameters is None else parameters.parts[name],
+                    parameters.parts[name],
                     features[name],
                     weights,
                     None if memo is None else memo[name],
@@ -398,6 +414,21 @@ class Product(Distribution):
     def n_free(self, parameters: ProductParameters) -> int:
         return sum(family.n_free(parameters.parts[name]) for name, family in self.families.items())
 
+    @property
+    def shared_parameters(self) -> tuple[str, ...]:
+        return self._named("shared_parameters")
+
+    @property
+    def column_parameters(self) -> tuple[str, ...]:
+        return self._named("column_parameters")
+
+    def _named(self, attribute: str) -> tuple[str, ...]:
+        return tuple(
+            f"{name}_{key}"
+            for name, family in self.families.items()
+            for key in getattr(family, attribute)
+        )
+
     def publish(self, parameters: ProductParameters) -> dict[str, Any]:
         """The blocks' parameters, each with the name of its block in front."""
         return {
@@ -434,6 +465,13 @@ class _Part(Mapping):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _fewer(weights: np.ndarray, together: int) -> np.ndarray:
+    """Weights of which so many neighbouring columns are taken together."""
+    if together == 1:
+        return weights
+    return weights.reshape(len(weights), -1, together).sum(axis=2)
 
 
 def _family(family: Any) -> Distribution:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -116,6 +117,12 @@ class StudentT(Distribution):
     def covariance(self) -> Any:
         """The model of the scale matrices."""
         return self.gaussian.covariance
+
+    @property
+    def shared_parameters(self) -> tuple[str, ...]:
+        """The scale matrices, where there is one for all."""
+        names = self.gaussian.shared_parameters
+        return tuple("scales" if name == "covariances" else name for name in names)
 
     def bind(self, X: np.ndarray, sample_weight: np.ndarray | None) -> Self:
         bounds = self.degrees_of_freedom_bounds
@@ -289,9 +296,7 @@ class StudentT(Distribution):
         return {**values, "degrees_of_freedom": parameters.degrees_of_freedom}
 
     def recall(self, values: Mapping[str, Any]) -> StudentTParameters:
-        given = {name: values[name] for name in values if name != "scales"}
-        if values.get("scales") is not None:
-            given["covariances"] = values["scales"]
+        given = ChainMap({"covariances": values.get("scales")}, values)
         scaled = self.gaussian.recall(given)
         df = np.broadcast_to(as_float(values["degrees_of_freedom"]), len(scaled.means))
         return StudentTParameters(scaled, np.array(df))

@@ -125,7 +125,7 @@ def draw_start(
         return RandomStart(n_components, random_state)
     if method == "random_from_data":
         seeds = _choose_rows(X.shape[0], n_components, random_state, sample_weight)
-        return _nearest_seed(X, seeds) if partition else SeedStart(seeds)
+        return nearest_seed(X, seeds) if partition else SeedStart(seeds)
     return draw_once(
         _draw_clusters, random_state, method, X, n_components, sample_weight, partition
     )
@@ -148,7 +148,7 @@ def _draw_clusters(
     if method == "k-means++":
         seeds = _seed(X, n_components, random_state, sample_weight)
         seeds = seeds if rows is None else rows[seeds]
-        return _nearest_seed(whole, seeds) if partition else SeedStart(seeds)
+        return nearest_seed(whole, seeds) if partition else SeedStart(seeds)
     labels = _kmeans_labels(X, n_components, random_state, sample_weight)
     if rows is not None:
         dropped, rows_labels = labels, rows
@@ -200,7 +200,8 @@ def _seed(
     return seeds if missing <= 0 else np.r_[seeds, random_state.choice(n, size=missing)]
 
 
-def _nearest_seed(X: Any, seeds: np.ndarray) -> LabelStart:
+def nearest_seed(X: Any, seeds: np.ndarray) -> LabelStart:
+    """The partition of all rows by the nearest of some."""
     X = _near_origin(X)
     centres = X[seeds]
     labels = [pairwise_distances_argmin(X[block], centres) for block in _blocks(X.shape[0])]

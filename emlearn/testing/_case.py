@@ -11,7 +11,8 @@ from scipy import sparse
 from sklearn.base import clone
 
 from ..distributions import Distribution, Prior
-from ..em.starts import draw_start
+from ..em.parts import divide_start
+from ..em.starts import LabelStart, draw_start
 from ..em.statistics import Joint, Statistics, Sums, combine
 from ..exceptions import DomainError, SingularError
 from ..latent import Labels
@@ -119,13 +120,30 @@ class Case:
     @cached_property
     def parameters(self) -> Any:
         """Parameters that the example rows suggest."""
-        first = self.bound.m_step(self.bound.statistics(None, self.features, self.weights), None)
+        first = self.bound.m_step(self.statistics(self.features, self.weights, None), None)
         return self.settle(self.features, self.weights, first, None, 3)
 
-    def statistics(self, features: Any, weights: np.ndarray, parameters: Any) -> Statistics:
-        """Statistics at a start, or after the density, whose memo they are given."""
+    @cached_property
+    def parts(self) -> np.ndarray:
+        """How much of each part of a component the rows are (n, parts): a partition, softened."""
+        parts = self.bound.start_parts
+        start = LabelStart(self.labels, self.K)
+        space = self.bound.embed(self.data)
+        divided = divide_start(start, parts, "kmeans", space, self.rng()).labels % parts
+        return 0.8 * np.eye(parts)[divided] + 0.2 / parts
+
+    def divided(self, weights: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
+        """Responsibilities (n, K) of some of the rows as a start has them, with columns for the parts."""
+        if self.bound.start_parts == 1:
+            return weights
+        return (weights[:, :, None] * self.parts[rows][:, None, :]).reshape(len(weights), -1)
+
+    def statistics(
+        self, features: Any, weights: np.ndarray, parameters: Any, rows: Any = slice(None)
+    ) -> Statistics:
+        """Statistics of some of the rows, at a start or after the density, whose memo they are given."""
         if parameters is None:
-            return self.bound.statistics(None, features, weights)
+            return self.bound.statistics(None, features, self.divided(weights, rows))
         _, memo = self.bound.log_density(parameters, features)
         return self.bound.statistics(parameters, features, weights, memo)
 
@@ -166,8 +184,7 @@ class Case:
             prior = family.default_prior()
         if prior is None:
             return None
-        # the prior is that of the components, not of the noise beside them
-        return prior.bind(self.data, None, self.K, getattr(self.bound, "family", self.bound))
+        return self.bound.bind_prior(prior, self.data, None, self.K)
 
     @property
     def priors(self) -> list[Prior | None]:
@@ -194,7 +211,7 @@ class Case:
         return MixtureModel(Labels(), self.bound, prior)
 
     def start(self, model: MixtureModel, weights: np.ndarray) -> MixtureParameters:
-        statistics = model.distribution.statistics(None, self.features, weights)
+        statistics = self.statistics(self.features, weights, None)
         counts = Sums({"counts": weights.sum(axis=0)})
         return model.m_step(Joint({"labels": counts, "components": statistics}), None)
 

@@ -167,7 +167,7 @@ def check_shapes_and_types(case: Case) -> None:
         np.isfinite(log_density).all(),
         "log_density: example rows are impossible under parameters that are their own M-step.",
     )
-    start = distribution.statistics(None, case.features, case.weights)
+    start = case.statistics(case.features, case.weights, None)
     hold(
         isinstance(start, Statistics),
         f"statistics: Statistics are expected, got {type(start).__name__}.",
@@ -380,7 +380,7 @@ def check_m_step_improves(case: Case) -> None:
     for prior in case.priors:
         for _ in range(4):
             other = case.other_weights(rng)
-            start = distribution.statistics(None, features, other)
+            start = case.statistics(features, other, None)
             old = distribution.m_step(start, None, prior)
             for _ in range(4):
                 statistics = case.statistics(features, weights, old)
@@ -484,7 +484,7 @@ def check_weights_are_repeats(case: Case) -> None:
     for parameters in (None, case.parameters):
         whole = case.statistics(case.features, case.weights * counts[:, None], parameters)
         rows = distribution.features(case.data[repeated])
-        again = case.statistics(rows, case.weights[repeated], parameters)
+        again = case.statistics(rows, case.weights[repeated], parameters, repeated)
         same_statistics(
             whole, again, reference, "statistics of rows with weights 0 to 3 and of repeated rows"
         )
@@ -508,11 +508,10 @@ def check_blocks_add_up(case: Case) -> None:
         whole = case.statistics(case.features, case.weights, parameters)
         parts, densities = [], []
         for block in blocks:
-            features, memo = distribution.features(case.data[block]), None
+            features = distribution.features(case.data[block])
             if parameters is not None:
-                log_density, memo = distribution.log_density(parameters, features)
-                densities.append(log_density)
-            parts.append(distribution.statistics(parameters, features, case.weights[block], memo))
+                densities.append(distribution.log_density(parameters, features)[0])
+            parts.append(case.statistics(features, case.weights[block], parameters, block))
         merged = parts[0]
         for part in parts[1:]:
             merged = merged + part
@@ -779,7 +778,7 @@ def check_nothing_is_changed(case: Case) -> None:
     kept_density = snapshot(log_density)
     statistics = bound.statistics(parameters, features, weights, memo)
     hold(snapshot(log_density) == kept_density, "statistics writes to log-densities.")
-    second = bound.statistics(None, features, weights)
+    second = bound.statistics(None, features, case.divided(weights))
     kept_statistics = snapshot(statistics), snapshot(second)
     _ = statistics + second, statistics * 0.5, combine([0.5, 0.5], [statistics, second])
     hold(
