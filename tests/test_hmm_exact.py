@@ -19,6 +19,7 @@ from emlearn.distributions import (
     REGISTRY,
     Bernoulli,
     Categorical,
+    FiniteMixture,
     Gamma,
     Gaussian,
     Multinomial,
@@ -29,6 +30,7 @@ from emlearn.distributions import (
 )
 from emlearn.exceptions import DegenerateComponentsWarning
 from emlearn.hmm import (
+    GMMHMM,
     HMM,
     BernoulliHMM,
     CategoricalHMM,
@@ -88,6 +90,7 @@ ESTIMATORS = {
         for name in ("full", "tied", "diag", "spherical", "VEV")
     ],
     StudentTHMM: [({}, StudentT(reg_covar=1e-6), NUMBERS)],
+    GMMHMM: [({"n_mix": 2}, FiniteMixture(Gaussian(reg_covar=1e-6), 2), NUMBERS)],
     CategoricalHMM: [({}, Categorical(), NAMES)],
     BernoulliHMM: [({}, Bernoulli(), YES_OR_MISSING)],
     PoissonHMM: [({}, Poisson(), COUNTS)],
@@ -169,7 +172,7 @@ class Case:
         self.X, self.K = X, K
         self.responsibilities = np.random.RandomState(seed).dirichlet(np.ones(K), size=60)
         self.fitted = clone(estimator).set_params(
-            n_components=K, init_params=self.responsibilities, max_iter=0
+            n_components=K, init_params=self.responsibilities, max_iter=0, random_state=0
         )
         self.fitted.fit(X)
         self.encoded, learned = distribution.encode(X, None, str)
