@@ -181,7 +181,7 @@ def two_alike(request, simulated):
     hmmlearn = pytest.importorskip("hmmlearn.hmm")
     kind = request.param
     ours = GMMHMM(3, 2, covariance_type=kind, reg_covar=0.0, init_params="random", random_state=0)
-    ours = fitted(ours.set_params(max_iter=20, tol=0.0), simulated[1], lengths=LENGTHS)
+    ours = fitted(ours.set_params(max_iter=5, tol=0.0), simulated[1], lengths=LENGTHS)
     theirs = hmmlearn.GMMHMM(
         3,
         2,

@@ -310,7 +310,11 @@ EM_INLINE void FN(block)(const int N, ptrdiff_t K, ptrdiff_t step, const double 
         const vec one = FN(set)(c[i]);
         for (int v = 0; v < N; v++) a[v] += one * M[i * step + v];
     }
-    for (int v = 0; v < N; v++) y[v] = sets == 1 ? a[v] : sets == 2 ? a[v] + a[N + v] : a[v] + a[N + v] + (a[2 * N + v] + a[3 * N + v]);
+    for (int v = 0; v < N; v++) {
+        y[v] = a[v];
+        if (sets > 1) y[v] += a[N + v];
+        if (sets > 2) y[v] += a[2 * N + v] + a[3 * N + v];
+    }
 }
 
 /* y = c M for any number of states. */

@@ -195,7 +195,8 @@ static void FN(narrow)(const FN(chain) *g, const FN(wide) *x, FN(hand) *h, FN(pl
 }
 
 /* Forward of some rows to probabilities; `scale` is the sum of the last. */
-EM_INLINE void FN(normalise_rows)(const int K, const FN(chain) *g, ptrdiff_t start, ptrdiff_t m, double scale, double *table)
+EM_INLINE void FN(normalise_rows)(const int K, const FN(chain) *g, ptrdiff_t start, ptrdiff_t m, double scale,
+                                  double *table)
 {
     const double *a = (const double *)(g->store + start * g->N), *before = g->before + start;
     for (ptrdiff_t t = 0; t < m; t++) {

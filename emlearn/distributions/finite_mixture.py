@@ -64,8 +64,10 @@ class FiniteMixture(Around):
     >>> start = [0, 0, 0, 0, 1, 1, 1, 1]
     >>> two = FiniteMixture(Poisson(), n_mix=2)
     >>> mixture = Mixture(2, distribution=two, init_params=start, random_state=0).fit(X)
-    >>> mixture.rates_[:, :, 0].round().tolist()
-    [[20.0, 0.0], [50.0, 90.0]]
+    >>> mixture.mixture_weights_.shape, mixture.rates_.shape
+    ((2, 2), (2, 2, 1))
+    >>> mixture.rates_.min(axis=1).round(1).ravel(), mixture.rates_.max(axis=1).round(1).ravel()
+    (array([ 0.5, 50.5]), array([20.5, 90.5]))
     """
 
     parameters_class = FiniteMixtureParameters

@@ -107,8 +107,8 @@ class GMMHMM(BaseHMM):
     >>> centres = np.repeat([[0.0, 4.0], [20.0, 30.0]], 50, axis=0)
     >>> X = centres[np.arange(100), rng.randint(2, size=100)][:, None] + 0.3 * rng.randn(100, 1)
     >>> hmm = GMMHMM(2, n_mix=2, random_state=0).fit(X)
-    >>> np.sort(hmm.means_.ravel()).round()
-    array([ 0.,  4., 20., 30.])
+    >>> np.sort(hmm.means_.ravel()).round().astype(int)
+    array([ 0,  4, 20, 30])
     """
 
     _parameter_constraints: dict = {
