@@ -13,7 +13,7 @@ from emlearn._kernels import chain_twin as twin
 
 INSTRUCTION_SETS = kernel.instruction_sets() if kernel is not twin else ["NumPy"]
 LAWS = settings(max_examples=60, deadline=None, derandomize=True)
-STATES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 20, 50]
+STATES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 20, 50, 70]  # about the vectors of the kernel
 LENGTHS = [1, 2, 3, 8, 127, 128, 129, 257]  # about the tiles of the kernel
 MATRICES = ["any", "sparse", "identity", "nearly the identity", "left to right", "tiny entries"]
 
@@ -317,7 +317,7 @@ def test_impossible_rows():
         np.testing.assert_array_equal(path, [0, 0, 0, 0, 1, 1])
 
 
-@pytest.mark.parametrize("K", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize("K", [1, 3, 5])
 def test_a_million_rows(K):
     """States that move evenly are independent: each row is a mixture, and known in closed form."""
     n = 10**6 if kernel is not twin else 1000

@@ -34,6 +34,8 @@
 #define EM_DENSE 0x1p-100       /* entries of a matrix that lets no path matter that was once out of range */
 #define EM_ZERO -1e307          /* exponent of a wide zero */
 
+#define EM_RARE __asm__ volatile("") /* keeps a branch that is rarely taken a branch */
+
 enum { EM_TILE = 128 }; /* rows of a tile */
 
 static inline ptrdiff_t em_less(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }

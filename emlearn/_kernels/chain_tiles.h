@@ -19,6 +19,20 @@ typedef double FN(loose) __attribute__((vector_size(VL * 8), aligned(8)));
 #define EM_LANE(a, i) EM_SHUFFLE(a, a, i, i)
 #endif
 
+/* a > b ? a : b. */
+EM_INLINE vec FN(larger)(vec a, vec b)
+{
+#if defined(EM_X86) && VL == 8
+    return __builtin_ia32_maxpd512_mask(a, b, a, 255, 4);
+#elif defined(EM_X86) && VL == 4
+    return __builtin_ia32_maxpd256(a, b);
+#elif defined(EM_X86)
+    return __builtin_ia32_maxpd(a, b);
+#else
+    return FN(max)(a, b);
+#endif
+}
+
 /* Each lane becomes the sum, or the largest, of all. */
 EM_INLINE vec FN(sums)(vec a)
 {
@@ -33,12 +47,12 @@ EM_INLINE vec FN(sums)(vec a)
 EM_INLINE vec FN(tops)(vec a)
 {
 #if VL == 8
-    a = FN(max)(EM_HALF(a), a);
+    a = FN(larger)(EM_HALF(a), a);
 #endif
 #if VL >= 4
-    a = FN(max)(EM_QUARTER(a), a);
+    a = FN(larger)(EM_QUARTER(a), a);
 #endif
-    return FN(max)(EM_PAIR(a), a);
+    return FN(larger)(EM_PAIR(a), a);
 }
 EM_INLINE int FN(any)(ivec mask)
 {
@@ -186,35 +200,38 @@ static void FN(close)(void *chain)
 /* One row: density / largest, raised; `top` its logarithm. A row of zeros tells nothing: ones. */
 EM_INLINE ivec FN(weigh_row)(const int N, const vec *l, const ivec *there, vec *w, double *top)
 {
-    const vec least = FN(set)(-1.7976931348623157e308), zero = FN(set)(0.0), floor = FN(set)(EM_WEIGHT);
+    const vec zero = FN(set)(0.0), floor = FN(set)(EM_WEIGHT), least = FN(set)(-1.7976931348623157e308);
     vec most = FN(set)(-HUGE_VAL);
     ivec raised = {0};
-    for (int v = 0; v < N; v++) most = FN(max)(FN(select)(there[v] & (ivec)(l[v] >= least), l[v], most), most);
+    for (int v = 0; v < N; v++) most = FN(larger)(l[v], most); /* what is no number is not larger */
     most = FN(tops)(most);
     *top = most[0];
-    const ivec nothing = (ivec)(most < least);
-    most = FN(select)(nothing, zero, most);
+    if (__builtin_expect(!(*top > -HUGE_VAL), 0)) {
+        EM_RARE;
+        for (int v = 0; v < N; v++) w[v] = FN(select)(there[v], FN(set)(1.0), zero);
+        return raised;
+    }
     for (int v = 0; v < N; v++) {
-        const ivec possible = there[v] & ((ivec)(l[v] >= least) | nothing);
-        const vec p = FN(exp)(FN(select)(nothing, zero, l[v] - most));
-        raised |= possible & (ivec)(p < floor);
-        w[v] = FN(select)(possible, FN(max)(p, floor), zero);
+        const vec p = FN(exp)(l[v] - most);
+        const ivec possible = (ivec)(l[v] >= least), small = possible & (ivec)(p < floor);
+        raised |= small;
+        w[v] = FN(select)(small, floor, FN(select)(possible, p, zero));
     }
     return raised;
 }
 
-EM_INLINE ivec FN(weigh_rows)(const int N, const int K, ptrdiff_t m, const double *l, vec *w, double *top)
+EM_INLINE ivec FN(weigh_rows)(const int N, const int K, ptrdiff_t m, const double *l, vec *w, double *top,
+                              ivec *there, vec *row)
 {
-    ivec there[N], raised = {0};
-    vec row[N];
-    for (int j = 0; j < N * VL; j++) ((int64_t *)there)[j] = j < K ? -1 : 0;
-    ptrdiff_t t = 0;
-    for (; t < m - 1 && (m - t) * K >= N * VL; t++) { /* the padding is what follows in memory */
-        for (int v = 0; v < N; v++) row[v] = *(const FN(loose) *)(l + t * K + v * VL);
-        raised |= FN(weigh_row)(N, row, there, w + t * N, top + t);
-    }
-    for (; t < m; t++) {
-        for (int j = 0; j < N * VL; j++) ((double *)row)[j] = j < K ? l[t * K + j] : 0.0;
+    const vec nothing = FN(set)(-HUGE_VAL);
+    ivec raised = {0};
+    for (int j = 0; j < N * VL; j++) there[j / VL][j % VL] = j < K ? -1 : 0;
+    for (ptrdiff_t t = 0; t < m; t++) {
+        if ((m - t) * K >= N * VL) /* the padding is what follows in memory */
+            for (int v = 0; v < N; v++)
+                row[v] = FN(select)(there[v], *(const FN(loose) *)(l + t * K + v * VL), nothing);
+        else
+            for (int j = 0; j < N * VL; j++) ((double *)row)[j] = j < K ? l[t * K + j] : -HUGE_VAL;
         raised |= FN(weigh_row)(N, row, there, w + t * N, top + t);
     }
     return raised;
@@ -223,12 +240,18 @@ EM_INLINE ivec FN(weigh_rows)(const int N, const int K, ptrdiff_t m, const doubl
 /* m rows of densities to weights; whether any was raised. */
 static int FN(weigh)(const FN(chain) *g, ptrdiff_t m, const double *l, vec *w, double *top)
 {
-    switch (g->N) {
-    case 1: return FN(any)(FN(weigh_rows)(1, (int)g->K, m, l, w, top));
-    case 2: return FN(any)(FN(weigh_rows)(2, (int)g->K, m, l, w, top));
-    case 3: return FN(any)(FN(weigh_rows)(3, (int)g->K, m, l, w, top));
+    const int N = (int)g->N, K = (int)g->K;
+    ivec there[8];
+    vec row[8];
+#define EM_CASE(n) case n: return FN(any)(FN(weigh_rows)(n, K, m, l, w, top, there, row))
+    switch (N) {
+    EM_CASE(1); EM_CASE(2); EM_CASE(3); EM_CASE(4);
     }
-    return FN(any)(FN(weigh_rows)((int)g->N, (int)g->K, m, l, w, top));
+    if (N <= 8) return FN(any)(FN(weigh_rows)(N, K, m, l, w, top, there, row));
+    ivec more_there[N];
+    vec more[N];
+    return FN(any)(FN(weigh_rows)(N, K, m, l, w, top, more_there, more));
+#undef EM_CASE
 }
 
 /* From the sums of rows to the logarithms of what each added. */
@@ -271,41 +294,49 @@ EM_INLINE vec FN(spread)(const int K, vec c, const vec *M)
     return a;
 }
 
-EM_INLINE void FN(block)(const int B, ptrdiff_t K, ptrdiff_t N, const double *c, const vec *M, vec *y)
+/* y = c M, N vectors of it: as many sums at a time as hide the latency of each. */
+EM_INLINE void FN(block)(const int N, ptrdiff_t K, ptrdiff_t step, const double *c, const vec *M, vec *y)
 {
-    vec a[4] = {{0}}, b[4] = {{0}};
+    const int sets = N >= 4 ? 1 : N == 3 ? 2 : 4;
+    vec a[8];
     ptrdiff_t i = 0;
-    for (; i + 1 < K; i += 2) {
-        const vec c0 = FN(set)(c[i]), c1 = FN(set)(c[i + 1]);
-        for (int v = 0; v < B; v++) {
-            a[v] += c0 * M[i * N + v];
-            b[v] += c1 * M[(i + 1) * N + v];
+    for (int v = 0; v < sets * N; v++) a[v] = FN(set)(0.0);
+    for (; i + sets <= K; i += sets)
+        for (int s = 0; s < sets; s++) {
+            const vec one = FN(set)(c[i + s]);
+            for (int v = 0; v < N; v++) a[s * N + v] += one * M[(i + s) * step + v];
         }
+    for (; i < K; i++) {
+        const vec one = FN(set)(c[i]);
+        for (int v = 0; v < N; v++) a[v] += one * M[i * step + v];
     }
-    if (i < K)
-        for (int v = 0; v < B; v++) a[v] += FN(set)(c[i]) * M[i * N + v];
-    for (int v = 0; v < B; v++) y[v] = a[v] + b[v];
+    for (int v = 0; v < N; v++) {
+        y[v] = a[v];
+        if (sets > 1) y[v] += a[N + v];
+        if (sets > 2) y[v] += a[2 * N + v] + a[3 * N + v];
+    }
 }
 
 /* y = c M for any number of states. */
 EM_INLINE void FN(product)(ptrdiff_t K, ptrdiff_t N, const vec *c, const vec *M, vec *y)
 {
     ptrdiff_t v = 0;
-    for (; v + 4 <= N; v += 4) FN(block)(4, K, N, (const double *)c, M + v, y + v);
-    switch (N - v) {
-    case 3: FN(block)(3, K, N, (const double *)c, M + v, y + v); break;
-    case 2: FN(block)(2, K, N, (const double *)c, M + v, y + v); break;
-    case 1: FN(block)(1, K, N, (const double *)c, M + v, y + v); break;
+    for (; v + 8 <= N; v += 8) FN(block)(8, K, N, (const double *)c, M + v, y + v);
+    if (v + 4 <= N) {
+        FN(block)(4, K, N, (const double *)c, M + v, y + v);
+        v += 4;
     }
+    for (; v + 2 <= N; v += 2) FN(block)(2, K, N, (const double *)c, M + v, y + v);
+    if (v < N) FN(block)(1, K, N, (const double *)c, M + v, y + v);
 }
 
 /* The power of two that brings a small sum to where sums are; 0 if it fell too suddenly. */
-static inline double FN(lift)(double sum, double sudden)
+EM_INLINE double FN(lift)(double sum, double sudden)
 {
-    if (!(sum > sudden)) return 0.0;
-    int exponent;
-    frexp(sum, &exponent);
-    return ldexp(1.0, 400 - exponent);
+    union { double number; uint64_t bits; } x = {sum};
+    x.bits = ((uint64_t)(1023 + 399 + 1023) << 52) - (x.bits & 0x7ff0000000000000);
+    EM_RARE;
+    return sum > sudden ? x.number : 0.0;
 }
 
 /* What is positive and below EM_LOW is seen, and raised to it if that is wanted. */
@@ -317,107 +348,98 @@ EM_INLINE vec FN(raise_small)(vec c, const int raise, ivec *seen)
     return raise ? FN(select)(small, low, c) : c;
 }
 
-/* Rows of the recursion for at most VL states, out what they are with their own weights (forward) or without
- * (backward, from the last row). Entries below EM_LOW are raised, or only seen: then the result is 1. */
-EM_INLINE int FN(sweep_few)(const int K, const int forward, const int raise, ptrdiff_t m, const vec *M, const vec *w,
-                            FN(hand) *h, vec *out, double *sum, double *before)
+/* Rows of the recursion, N vectors each: out what they are with their own weights (forward) or without (backward,
+ * from the last row). At most VL states, K of them, stay in registers: K = 0 if there are more. Entries below EM_LOW
+ * are raised, or only seen: then the result is 1. */
+EM_INLINE int FN(sweep)(const int K, const int N, const int forward, const int raise, const FN(chain) *g,
+                        FN(hand) *h, ptrdiff_t start, ptrdiff_t m, vec *out)
 {
-    vec R[8], y = h->state[0];
+    const vec *M = forward ? g->ahead : g->back, *w = g->w + start * N;
+    double *sum = g->sum + start, *before = (forward ? g->before : g->lift) + start, scale = h->scale;
+    vec R[8], few[8], room[8], *y = N <= 8 ? few : h->state, *x = N <= 8 ? room : h->c;
     ivec seen = {0};
-    double scale = h->scale;
     for (int i = 0; i < K; i++) R[i] = M[i];
-    for (ptrdiff_t s = 0; s < m; s++) {
-        const ptrdiff_t t = forward ? s : m - 1 - s;
-        vec c = y;
-        if (!forward) {
-            out[t] = c = FN(raise_small)(c, raise, &seen);
-        }
-        c *= w[t];
-        double total = FN(sums)(c)[0];
-        if (forward) sum[t] = total;
-        before[t] = forward ? scale : 1.0;
-        if (__builtin_expect(total < EM_LEAST, 0)) {
-            const double lift = FN(lift)(total, h->sudden);
-            if (lift == 0.0) h->failed = 1;
-            c *= FN(set)(lift);
-            total *= lift;
-            if (!forward) before[t] = lift;
-        }
-        if (forward) {
-            out[t] = c = FN(raise_small)(c, raise, &seen);
-        }
-        scale = total;
-        y = FN(spread)(K, c, R);
-    }
-    h->state[0] = y;
-    h->scale = scale;
-    return FN(any)(seen);
-}
-
-EM_INLINE int FN(sweep_many)(ptrdiff_t K, ptrdiff_t N, const int forward, ptrdiff_t m, const vec *M, const vec *w,
-                             FN(hand) *h, vec *out, double *sum, double *before)
-{
-    ivec seen = {0};
+    for (int v = 0; v < N; v++) y[v] = h->state[v];
     for (ptrdiff_t s = 0; s < m; s++) {
         const ptrdiff_t t = forward ? s : m - 1 - s;
         vec sums = FN(set)(0.0);
-        for (ptrdiff_t v = 0; v < N; v++) {
-            vec c = h->state[v];
-            if (!forward) out[t * N + v] = c = FN(raise_small)(c, 1, &seen);
-            h->c[v] = c *= w[t * N + v];
-            sums += c;
+        for (int v = 0; v < N; v++) {
+            x[v] = y[v];
+            if (!forward) out[t * N + v] = x[v] = FN(raise_small)(x[v], raise, &seen);
+            x[v] *= w[t * N + v];
+            sums += x[v];
         }
         double total = FN(sums)(sums)[0], lift = 1.0;
-        if (forward) sum[t] = total;
-        if (forward) before[t] = h->scale;
+        if (forward) {
+            sum[t] = total;
+            before[t] = scale;
+        }
         if (__builtin_expect(total < EM_LEAST, 0)) {
             lift = FN(lift)(total, h->sudden);
             if (lift == 0.0) h->failed = 1;
-            for (ptrdiff_t v = 0; v < N; v++) h->c[v] *= FN(set)(lift);
+            for (int v = 0; v < N; v++) x[v] *= FN(set)(lift);
             total *= lift;
         }
         if (!forward) before[t] = lift;
-        for (ptrdiff_t v = 0; v < N && forward; v++) out[t * N + v] = h->c[v] = FN(raise_small)(h->c[v], 1, &seen);
-        h->scale = total;
-        FN(product)(K, N, h->c, M, h->state);
+        scale = total;
+        for (int v = 0; v < N; v++) {
+            if (forward) out[t * N + v] = x[v] = FN(raise_small)(x[v], raise, &seen);
+            if (!K) h->c[v] = x[v];
+        }
+        if (K) y[0] = FN(spread)(K, x[0], R);
+        else if (N <= 8) FN(block)(N, g->K, N, (const double *)h->c, M, y);
+        else FN(product)(g->K, N, h->c, M, y);
     }
+    for (int v = 0; v < N; v++) h->state[v] = y[v];
+    h->scale = scale;
     return FN(any)(seen);
 }
 
-EM_INLINE int FN(sweep)(ptrdiff_t K, const int forward, const int raise, ptrdiff_t m, const vec *M, const vec *w,
-                        FN(hand) *h, vec *out, double *sum, double *before)
+EM_INLINE int FN(sweep_any)(const int forward, const int raise, const FN(chain) *g, FN(hand) *h, ptrdiff_t start,
+                            ptrdiff_t m, vec *out)
 {
-#define EM_CASE(k) case k: return FN(sweep_few)(k, forward, raise, m, M, w, h, out, sum, before)
-    switch (K) {
+#define EM_FEW(k) case k: return FN(sweep)(k, 1, forward, raise, g, h, start, m, out)
+#define EM_MANY(n) case n: return FN(sweep)(0, n, forward, raise, g, h, start, m, out)
+    switch (g->K) {
 #if VL == 8
-    EM_CASE(5); EM_CASE(6); EM_CASE(7); EM_CASE(8);
+    EM_FEW(5); EM_FEW(6); EM_FEW(7); EM_FEW(8);
 #else
-    EM_CASE(1); EM_CASE(2);
+    EM_FEW(1); EM_FEW(2);
 #endif
 #if VL == 4
-    EM_CASE(3); EM_CASE(4);
+    EM_FEW(3); EM_FEW(4);
 #endif
     }
-#undef EM_CASE
-    return 0;
+    switch (g->N) {
+    EM_MANY(2); EM_MANY(3); EM_MANY(4); EM_MANY(5); EM_MANY(6); EM_MANY(7); EM_MANY(8);
+    }
+    return FN(sweep)(0, (int)g->N, forward, raise, g, h, start, m, out);
+#undef EM_FEW
+#undef EM_MANY
 }
 
-/* Some rows forward; whether something was raised. The first try sees whether it must be, the second raises it. */
-static int FN(forward)(const FN(chain) *g, FN(hand) *h, ptrdiff_t start, ptrdiff_t m, vec *out)
+/* Some rows; whether something was raised. The first try, off the critical path, sees whether it must be. */
+EM_INLINE int FN(rows)(const int forward, const FN(chain) *g, FN(hand) *h, ptrdiff_t start, ptrdiff_t m, vec *out)
 {
-    const ptrdiff_t K = g->K, N = g->N;
-    const vec *w = g->w + start * N;
-    double *sum = g->sum + start, *before = g->before + start;
-    if (N > 1) return FN(sweep_many)(K, N, 1, m, g->ahead, w, h, out, sum, before);
-    const vec state = h->state[0];
     const double scale = h->scale;
     const int failed = h->failed;
-    if (!FN(sweep)(K, 1, 0, m, g->ahead, w, h, out, sum, before)) return 0;
-    h->state[0] = state;
+    memcpy(h->saved, h->state, (size_t)g->Kp * 8);
+    if (!FN(sweep_any)(forward, 0, g, h, start, m, out)) return 0;
+    memcpy(h->state, h->saved, (size_t)g->Kp * 8);
     h->scale = scale;
     h->failed = failed;
-    FN(sweep)(K, 1, 1, m, g->ahead, w, h, out, sum, before);
+    FN(sweep_any)(forward, 1, g, h, start, m, out);
     return 1;
+}
+
+static int FN(forward)(const FN(chain) *g, FN(hand) *h, ptrdiff_t start, ptrdiff_t m, vec *out)
+{
+    return FN(rows)(1, g, h, start, m, out);
+}
+
+static int FN(backward)(const FN(chain) *g, FN(hand) *h, ptrdiff_t start, ptrdiff_t m, vec *out)
+{
+    return FN(rows)(0, g, h, start, m, out);
 }
 
 static int FN(any_raised)(ptrdiff_t size, const vec *w)
@@ -457,23 +479,6 @@ static void FN(ahead)(const FN(chain) *g, FN(hand) *h, ptrdiff_t start, ptrdiff_
     h->first = 0;
     if (!g->dense && (h->doubtful || small || FN(any_raised)(m * g->N, g->w + start * g->N)))
         FN(doubt)(g, h, start, m, out);
-}
-
-static void FN(backward)(const FN(chain) *g, FN(hand) *h, ptrdiff_t start, ptrdiff_t m, vec *out)
-{
-    const ptrdiff_t K = g->K, N = g->N;
-    const vec *w = g->w + start * N;
-    double *lift = g->lift + start;
-    if (N > 1) {
-        FN(sweep_many)(K, N, 0, m, g->back, w, h, out, NULL, lift);
-        return;
-    }
-    const vec state = h->state[0];
-    const int failed = h->failed;
-    if (!FN(sweep)(K, 0, 0, m, g->back, w, h, out, NULL, lift)) return;
-    h->state[0] = state;
-    h->failed = failed;
-    FN(sweep)(K, 0, 1, m, g->back, w, h, out, NULL, lift);
 }
 
 /* -------------------------------------------------------------- posteriors */
@@ -585,11 +590,11 @@ static void FN(swap)(const FN(chain) *g, const FN(hand) *h, ptrdiff_t start, ptr
     double *store = (double *)(g->store + start * g->N);
     const double *gamma = (const double *)h->gamma;
     table += start * g->K;
+#define EM_CASE(k) case k: FN(swap_rows)(k, (k + VL - 1) / VL * VL, m, table, gamma, store); return
     switch (g->K) {
-    case 2: FN(swap_rows)(2, (2 + VL - 1) / VL * VL, m, table, gamma, store); return;
-    case 3: FN(swap_rows)(3, (3 + VL - 1) / VL * VL, m, table, gamma, store); return;
-    case 4: FN(swap_rows)(4, (4 + VL - 1) / VL * VL, m, table, gamma, store); return;
+    EM_CASE(2); EM_CASE(3); EM_CASE(4); EM_CASE(5); EM_CASE(6); EM_CASE(7); EM_CASE(8);
     }
+#undef EM_CASE
     FN(swap_rows)((int)g->K, (int)g->Kp, m, table, gamma, store);
 }
 
@@ -640,4 +645,5 @@ static int FN(smooth_rows)(const FN(chain) *g, FN(hand) *h, ptrdiff_t start, ptr
 }
 
 #include "chain_wide.h"
+#include "chain_paths.h"
 #include "chain_units.h"

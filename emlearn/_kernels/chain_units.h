@@ -1,4 +1,4 @@
-/* What is called: posterior, its two halves for two threads, filter, and best path. No include guard. */
+/* What is called: posterior, its two halves for two threads, and filter. No include guard. */
 
 /* Units `from` to `to`, whose first row is `begin`. */
 static int FN(batch)(FN(chain) *g, FN(hand) *h, ptrdiff_t from, ptrdiff_t to, ptrdiff_t begin,
@@ -194,6 +194,27 @@ static void FN(narrow)(const FN(chain) *g, const FN(wide) *x, FN(hand) *h, FN(pl
     FN(product)(g->K, g->N, place->last, g->ahead, h->state);
 }
 
+/* Forward of some rows to probabilities; `scale` is the sum of the last. */
+EM_INLINE void FN(normalise_rows)(const int K, const FN(chain) *g, ptrdiff_t start, ptrdiff_t m, double scale,
+                                  double *table)
+{
+    const double *a = (const double *)(g->store + start * g->N), *before = g->before + start;
+    for (ptrdiff_t t = 0; t < m; t++) {
+        const double inverse = 1.0 / (t + 1 < m ? before[t + 1] : scale);
+        for (int k = 0; k < K; k++) table[t * K + k] = a[t * g->Kp + k] * inverse;
+    }
+}
+
+static void FN(normalise)(const FN(chain) *g, ptrdiff_t start, ptrdiff_t m, double scale, double *table)
+{
+#define EM_CASE(k) case k: FN(normalise_rows)(k, g, start, m, scale, table); return
+    switch (g->K) {
+    EM_CASE(2); EM_CASE(3); EM_CASE(4); EM_CASE(5); EM_CASE(6); EM_CASE(7); EM_CASE(8);
+    }
+#undef EM_CASE
+    FN(normalise_rows)((int)g->K, g, start, m, scale, table);
+}
+
 /* Row t of the tile by itself. What it becomes depends on the rows before it alone. */
 static void FN(filter_row)(const FN(chain) *g, FN(hand) *h, ptrdiff_t t, double *table, double *rows, FN(place) *place)
 {
@@ -206,8 +227,7 @@ static void FN(filter_row)(const FN(chain) *g, FN(hand) *h, ptrdiff_t t, double 
         const int contrary = place->first && g->sum[t] < EM_UNLIKELY;
         if (!h->failed && !contrary && (g->dense || !(small || raised))) {
             memcpy(place->last, g->store + t * N, (size_t)g->Kp * 8);
-            const vec scale = FN(set)(h->scale);
-            for (ptrdiff_t k = 0; k < K; k++) table[t * K + k] = ((double *)place->last)[k] / scale[0];
+            FN(normalise)(g, t, 1, h->scale, table + t * K);
             FN(log_rows)(g, t, t + 1, rows);
             place->first = 0;
             return;
@@ -223,37 +243,26 @@ static void FN(filter_row)(const FN(chain) *g, FN(hand) *h, ptrdiff_t t, double 
     place->first = 0;
 }
 
-/* Forward of a tile to probabilities. */
-static void FN(share_tile)(const FN(chain) *g, ptrdiff_t m, double *table)
-{
-    for (ptrdiff_t t = 0; t < m; t++) {
-        const double *a = (const double *)(g->store + t * g->N);
-        double scale = t + 1 < m ? g->before[t + 1] : g->before[m];
-        for (ptrdiff_t k = 0; k < g->K; k++) table[t * g->K + k] = a[k] / scale;
-    }
-}
-
 static int FN(filter_tile)(FN(chain) *g, FN(hand) *h, ptrdiff_t m, double *table, double *rows, FN(place) *place)
 {
     const ptrdiff_t N = g->N;
     if (!place->wide) {
         const int raised = FN(weigh)(g, m, table, g->w, rows);
         const double scale = h->scale;
-        memcpy(h->saved, h->state, (size_t)g->Kp * 8);
+        memcpy(h->backup, h->state, (size_t)g->Kp * 8);
         h->failed = 0;
         if (g->dense || !raised) {
             const int small = FN(forward)(g, h, 0, m, g->store);
             const int contrary = place->first && g->sum[0] < EM_UNLIKELY;
             if (!h->failed && !contrary && (g->dense || !small)) {
-                g->before[m] = h->scale;
-                FN(share_tile)(g, m, table);
+                FN(normalise)(g, 0, m, h->scale, table);
                 FN(log_rows)(g, 0, m, rows);
                 memcpy(place->last, g->store + (m - 1) * N, (size_t)g->Kp * 8);
                 place->first = 0;
                 return 0;
             }
         }
-        memcpy(h->state, h->saved, (size_t)g->Kp * 8);
+        memcpy(h->state, h->backup, (size_t)g->Kp * 8);
         h->scale = scale;
     }
     if (FN(widen)(g)) return -1;
@@ -278,95 +287,6 @@ static int FN(filter)(const em_markov *markov, const em_sequences *data)
     }
     FN(close)(g);
     return error;
-}
-
-/* -------------------------------------------------------------- best path */
-
-/* Row of log-densities, -inf in the padding and for what is no number. */
-EM_INLINE void FN(read_log)(ptrdiff_t K, ptrdiff_t N, const double *l, vec *out)
-{
-    double *x = (double *)out;
-    for (ptrdiff_t k = 0; k < N * VL; k++) x[k] = k < K && l[k] > -HUGE_VAL ? l[k] : -HUGE_VAL;
-}
-
-EM_INLINE vec FN(greatest)(ptrdiff_t N, const vec *a)
-{
-    vec top = a[0];
-    for (ptrdiff_t v = 1; v < N; v++) top = FN(max)(a[v], top);
-    return FN(tops)(top);
-}
-
-/* A row that is -inf throughout: without its densities, or without its past. */
-static void FN(mend)(ptrdiff_t K, ptrdiff_t N, const vec *value, const vec *l, vec *best)
-{
-    const int nothing = FN(greatest)(N, l)[0] == -HUGE_VAL, lost = FN(greatest)(N, value)[0] == -HUGE_VAL;
-    for (ptrdiff_t k = 0; k < K; k++)
-        ((double *)best)[k] = !nothing ? ((double *)l)[k] : lost ? 0.0 : ((double *)value)[k];
-}
-
-/* The lowest state of the largest best + step; where all are -inf, of the largest best. */
-EM_INLINE ptrdiff_t FN(best_state)(ptrdiff_t K, const double *best, const double *step)
-{
-    ptrdiff_t state = 0;
-    double top = best[0] + step[0];
-    for (ptrdiff_t k = 1; k < K; k++) {
-        const double value = best[k] + step[k];
-        state = value > top ? k : state;
-        top = value > top ? value : top;
-    }
-    if (__builtin_expect(top == -HUGE_VAL, 0))
-        for (ptrdiff_t k = state = 0; k < K; k++) state = best[k] > best[state] ? k : state;
-    return state;
-}
-
-static double FN(best_path)(const FN(chain) *g, FN(hand) *h, ptrdiff_t m, const double *table, int64_t *path)
-{
-    const ptrdiff_t K = g->K, N = g->N;
-    int possible = 1;
-    vec *value = h->state, *l = h->c;
-    memcpy(value, g->start, (size_t)g->Kp * 8);
-    for (ptrdiff_t t = 0; t < m; t++) {
-        vec *best = g->store + t * N, top = FN(set)(-HUGE_VAL);
-        FN(read_log)(K, N, table + t * K, l);
-        for (ptrdiff_t v = 0; v < N; v++) top = FN(max)(best[v] = value[v] + l[v], top);
-        if (__builtin_expect(FN(tops)(top)[0] == -HUGE_VAL, 0)) {
-            FN(mend)(K, N, value, l, best);
-            possible = 0;
-        }
-        for (ptrdiff_t v = 0; v < N; v++) {
-            vec a = FN(set)(-HUGE_VAL);
-            for (ptrdiff_t i = 0; i < K; i++) a = FN(max)(FN(set)(((double *)best)[i]) + g->ahead[i * N + v], a);
-            value[v] = a;
-        }
-    }
-    const double *best = (const double *)(g->store + (m - 1) * N);
-    ptrdiff_t state = 0;
-    for (ptrdiff_t k = 1; k < K; k++) state = best[k] > best[state] ? k : state;
-    const double result = possible ? best[state] : -HUGE_VAL;
-    path[m - 1] = state;
-    for (ptrdiff_t t = m - 2; t >= 0; t--)
-        path[t] = state =
-            FN(best_state)(K, (const double *)(g->store + t * N), (const double *)g->back + state * g->Kp);
-    return result;
-}
-
-/* startprob and transmat are logarithms here. */
-static int FN(viterbi)(const em_markov *markov, const em_sequences *data, int64_t *path, double *values)
-{
-    FN(chain) *g = FN(make)(markov, data, FN(longest)(data), 1);
-    if (!g) return -1;
-    const ptrdiff_t K = g->K, Kp = g->Kp;
-    for (ptrdiff_t i = 0; i < K; i++)
-        for (ptrdiff_t j = 0; j < Kp; j++) {
-            ((double *)g->ahead)[i * Kp + j] = j < K ? markov->transmat[i * K + j] : -HUGE_VAL;
-            ((double *)g->back)[i * Kp + j] = j < K ? markov->transmat[j * K + i] : -HUGE_VAL;
-        }
-    for (ptrdiff_t j = 0; j < Kp; j++) ((double *)g->start)[j] = j < K ? markov->startprob[j] : -HUGE_VAL;
-    for (ptrdiff_t s = 0, begin = 0; s < data->n_units; begin = data->ends[s++])
-        values[s] = FN(best_path)(g, (FN(hand) *)g->hands[0], data->ends[s] - begin, data->table + begin * K,
-                                  path + begin);
-    FN(close)(g);
-    return 0;
 }
 
 #undef FN

@@ -141,7 +141,7 @@ def run(
     Raises
     ------
     SingularError
-        If the objective at the start is not a number.
+        If the objective at the start is not a number, or minus infinity and stays so.
     """
     state = RunState(problem, parameters, previous, monitor)
     reason, detail = StopReason.MAX_ITER, f"max_iter={max_iter} M-steps were made"
@@ -149,6 +149,8 @@ def run(
         try:
             rise, change = state.step()
         except SingularError as error:
+            if state.objective == -math.inf:  # no sound parameters to stop at
+                raise
             reason, detail = StopReason.SINGULAR, f"M-step {state.n_iter + 1} was singular: {error}"
             break
         if abs(change) < tol:
@@ -200,6 +202,11 @@ class RunState:
         self.n_e_steps += 1
         if math.isnan(objective):
             raise SingularError("the objective is not a number")
+        if objective == self.objective == -math.inf:
+            raise SingularError(
+                "some rows are impossible under the parameters that the fit begins with, and an EM step does not"
+                " change that. Begin with others, without probabilities of 0 where there are rows."
+            )
         rise = objective - self.objective
         if rise < 0 and self.fell is None:
             allowed = self.problem.ascent(self.parameters, parameters, self.statistics)

@@ -72,16 +72,15 @@ def _stack(tables: list[Any], lengths: list[int]) -> Any:
         if library.__name__ == "pandas":
             return library.concat(tables, ignore_index=True)
         return library.concat(tables)
-    if any(sparse.issparse(x) for x in tables):
-        return sparse.vstack(tables, format="csr")
-    arrays = [np.asarray(x) for x in tables]
-    widths = [a.shape[1] for a in arrays]
+    some_sparse = any(sparse.issparse(x) for x in tables)
+    arrays = tables if some_sparse else [np.asarray(x) for x in tables]
+    widths = [x.shape[1] for x in arrays]
     odd = [i for i, width in enumerate(widths) if width != widths[0]]
     if odd:
         raise ValueError(
             f"X: sequence {odd[0]} of the list has {widths[odd[0]]} features, sequence 0 has {widths[0]}."
         )
-    return np.concatenate(arrays)
+    return sparse.vstack(arrays, format="csr") if some_sparse else np.concatenate(arrays)
 
 
 def check_y(y: Any, n: int) -> None:
@@ -129,13 +128,14 @@ def _ends_of_lengths(lengths: Any, n: int) -> np.ndarray:
 
 
 def _ends_of_groups(groups: Any, n: int) -> np.ndarray:
-    array = np.asarray(groups)
+    # a list of texts and NaN would become texts
+    array = np.asarray(groups, dtype=object if isinstance(groups, list | tuple) else None)
     if array.shape != (n,):
         raise ValueError(
             f"groups must hold the sequence of each of the {n} rows of X, got an array of shape {array.shape}."
             " Numbers of rows are given as lengths."
         )
-    if np.any(array != array) or (array.dtype == object and any(g is None for g in array)):
+    if array.dtype.kind in "fOM" and any(map(_is_missing, array.tolist())):
         raise ValueError("groups has missing values; each row belongs to a sequence.")
     last = np.append(np.flatnonzero(array[1:] != array[:-1]), n - 1)
     names = array[last].tolist()
@@ -148,6 +148,11 @@ def _ends_of_groups(groups: Any, n: int) -> np.ndarray:
             " the order in time."
         )
     return (last + 1).astype(np.intp)
+
+
+def _is_missing(name: Any) -> bool:
+    """True for None, NaN, NaT and pandas' NA."""
+    return name is None or type(name).__name__ in ("NAType", "NaTType") or name != name
 
 
 def spread_weights(sample_weight: Any, ends: np.ndarray) -> Any:
