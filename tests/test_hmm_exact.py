@@ -182,7 +182,7 @@ class Case:
         self.X, self.K = X, K
         self.responsibilities = np.random.RandomState(seed).dirichlet(np.ones(K), size=60)
         self.fitted = clone(estimator).set_params(
-            n_components=K, init_params=self.responsibilities, max_iter=0
+            n_components=K, init_params=self.responsibilities, max_iter=0, random_state=0
         )
         self.fitted.fit(X)
         self.encoded, learned = distribution.encode(X, None, str)
