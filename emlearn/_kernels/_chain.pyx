@@ -21,7 +21,8 @@ cdef extern from "chain_kernel.h" nogil:
         int (*posterior)(const em_markov *, const em_sequences *, const double *, double *, double *) noexcept nogil
         int (*filter)(const em_markov *, const em_sequences *) noexcept nogil
         int (*viterbi)(const em_markov *, const em_sequences *, int64_t *, double *) noexcept nogil
-        void *(*open)(const em_markov *, const em_sequences *, double) noexcept nogil
+        size_t (*room)(const em_markov *, const em_sequences *) noexcept nogil
+        void *(*open)(const em_markov *, const em_sequences *, double, void *) noexcept nogil
         int (*part)(void *, int, int) noexcept nogil
         int (*finish)(void *, double *, double *) noexcept nogil
         void (*close)(void *) noexcept nogil
@@ -99,7 +100,7 @@ def posterior(double[:, ::1] table, const ptrdiff_t[::1] ends, const double[::1]
 
 
 cdef class _Halves:
-    """One unit for two threads, and the memory that they share."""
+    """One unit for two threads, and the memory that they share, taken from ``spare`` and given back to it."""
 
     cdef em_markov markov
     cdef em_sequences data
@@ -110,21 +111,37 @@ cdef class _Halves:
     cdef const double[::1] startprob
     cdef const double[:, ::1] transmat
     cdef double[::1] rows
+    cdef unsigned char[::1] memory
+    cdef object spare
 
     def __cinit__(self, double[:, ::1] table, const ptrdiff_t[::1] ends, const double[::1] startprob,
-                  const double[:, ::1] transmat, double[::1] rows, double weight):
+                  const double[:, ::1] transmat, double[::1] rows, double weight, list spare):
         self.chain = NULL
         self.table, self.ends, self.startprob, self.transmat, self.rows = table, ends, startprob, transmat, rows
         _read(table, ends, startprob, transmat, &self.markov, &self.data)
         self.data.rows = &rows[0]
         self.functions = em_chain(self.markov.K)
-        self.chain = self.functions.open(&self.markov, &self.data, weight)
+        cdef size_t room = self.functions.room(&self.markov, &self.data)
+        self.spare = spare
+        try:
+            self.memory = spare.pop()
+        except IndexError:  # other threads may have taken it
+            self.memory = None
+        if self.memory is None or <size_t>self.memory.shape[0] < room:
+            self.memory = np.empty(room, dtype=np.uint8)
+        self.chain = self.functions.open(&self.markov, &self.data, weight, &self.memory[0])
         if self.chain == NULL:
             raise MemoryError("no memory for the buffers of the chain")
 
     def __dealloc__(self):
         if self.chain != NULL:
             self.functions.close(self.chain)
+
+    def give_back(self):
+        """The memory for the next one, which finds its pages in place."""
+        self.functions.close(self.chain)
+        self.chain = NULL
+        self.spare.append(np.asarray(self.memory))
 
     def part(self, int late, int again):
         cdef int failed
@@ -140,17 +157,18 @@ cdef class _Halves:
             raise MemoryError("no memory for the buffers of the chain")
 
 
-def posterior_parallel(table, startprob, transmat, double weight, run):
+def posterior_parallel(table, startprob, transmat, double weight, run, list spare=None):
     """``posterior`` of one long unit, in two threads if ``run`` has them; see the twin."""
     n, K = table.shape
     ends = np.array([n], dtype=np.intp)
     if n < 2 * EM_TILE:
         return run([lambda: posterior(table, ends, startprob, transmat, np.array([weight]))])[0]
     xi, first, rows = np.zeros((K, K)), np.zeros(K), np.empty(n)
-    halves = _Halves(table, ends, startprob, transmat, rows, weight)
+    halves = _Halves(table, ends, startprob, transmat, rows, weight, [] if spare is None else spare)
     if not any(run([lambda: halves.part(0, 0), lambda: halves.part(1, 0)])):
         run([lambda: halves.part(0, 1), lambda: halves.part(1, 1)])
     halves.finish(xi, first)
+    halves.give_back()
     return xi, first, rows
 
 

@@ -111,11 +111,12 @@ def posterior(table, ends, startprob, transmat, unit_weight=None):
     return xi, first, rows
 
 
-def posterior_parallel(table, startprob, transmat, weight, run):
+def posterior_parallel(table, startprob, transmat, weight, run, spare=None):
     """``posterior`` of one long unit, in several threads.
 
     ``run`` takes a list of functions, calls each, in any order and any thread, and returns their
     results in order. What comes out does not depend on how it does so.
+    ``spare`` is a list of memory to use, and to give back; here nobody does.
     """
     ends, weights = np.array([len(table)], dtype=np.intp), np.array([weight], dtype=float)
     return run([lambda: posterior(table, ends, startprob, transmat, weights)])[0]

@@ -100,7 +100,8 @@ typedef struct {
     int (*posterior)(const em_markov *, const em_sequences *, const double *, double *, double *);
     int (*filter)(const em_markov *, const em_sequences *);
     int (*viterbi)(const em_markov *, const em_sequences *, int64_t *, double *);
-    void *(*open)(const em_markov *, const em_sequences *, double);
+    size_t (*room)(const em_markov *, const em_sequences *);
+    void *(*open)(const em_markov *, const em_sequences *, double, void *);
     int (*part)(void *, int, int);
     int (*finish)(void *, double *, double *);
     void (*close)(void *);
@@ -113,8 +114,8 @@ typedef struct {
 
 #define EM_CHAIN(isa)                                                                                             \
     {                                                                                                             \
-        em_posterior_##isa, em_filter_##isa, em_viterbi_##isa, em_open_##isa, em_part_##isa, em_finish_##isa,      \
-            em_close_##isa                                                                                        \
+        em_posterior_##isa, em_filter_##isa, em_viterbi_##isa, em_room_##isa, em_open_##isa, em_part_##isa,        \
+            em_finish_##isa, em_close_##isa                                                                       \
     }
 
 static const em_chain_instructions em_known_chain[] = {

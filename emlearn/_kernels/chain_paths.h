@@ -234,7 +234,7 @@ static int FN(viterbi)(const em_markov *markov, const em_sequences *data, int64_
     ptrdiff_t longest = 1;
     for (ptrdiff_t s = 0; s < data->n_units && markov->K > VL; s++)
         longest = em_more(longest, data->ends[s] - (s ? data->ends[s - 1] : 0));
-    FN(chain) *g = FN(make)(markov, data, longest, 1);
+    FN(chain) *g = FN(make)(markov, data, longest, 1, NULL);
     if (!g) return -1;
     const ptrdiff_t K = g->K, Kp = g->Kp;
     for (ptrdiff_t i = 0; i < K; i++)

@@ -150,11 +150,8 @@ static void FN(fill)(FN(chain) *g)
     }
 }
 
-/* Memory for n rows at a time and some hands; NULL where there is none. */
-static FN(chain) *FN(make)(const em_markov *markov, const em_sequences *data, ptrdiff_t n, int hands)
+static void FN(measure)(const em_markov *markov, const em_sequences *data, ptrdiff_t n, FN(chain) *g)
 {
-    FN(chain) *g = (FN(chain) *)malloc(sizeof(FN(chain)));
-    if (!g) return NULL;
     memset(g, 0, sizeof(*g));
     g->markov = *markov;
     g->data = *data;
@@ -162,15 +159,30 @@ static FN(chain) *FN(make)(const em_markov *markov, const em_sequences *data, pt
     g->N = (g->K + VL - 1) / VL;
     g->Kp = g->N * VL;
     g->n = n;
+}
+
+/* Bytes for n rows at a time and some hands. */
+static size_t FN(bytes)(const em_markov *markov, const em_sequences *data, ptrdiff_t n, int hands)
+{
+    FN(chain) g;
     em_arena arena = {NULL, 0};
-    FN(lay_chain)(g, hands, &arena);
-    g->memory = malloc(arena.used + 64);
-    if (!g->memory) {
+    FN(measure)(markov, data, n, &g);
+    FN(lay_chain)(&g, hands, &arena);
+    return arena.used + 64;
+}
+
+/* A chain in so much memory, its own if none is given; NULL where there is none. */
+static FN(chain) *FN(make)(const em_markov *markov, const em_sequences *data, ptrdiff_t n, int hands, void *given)
+{
+    FN(chain) *g = (FN(chain) *)malloc(sizeof(FN(chain)));
+    if (!g) return NULL;
+    FN(measure)(markov, data, n, g);
+    if (!given) given = g->memory = malloc(FN(bytes)(markov, data, n, hands));
+    if (!given) {
         free(g);
         return NULL;
     }
-    arena.base = (char *)(((uintptr_t)g->memory + 63) & ~(uintptr_t)63);
-    arena.used = 0;
+    em_arena arena = {(char *)(((uintptr_t)given + 63) & ~(uintptr_t)63), 0};
     FN(lay_chain)(g, hands, &arena);
     FN(fill)(g);
     for (int i = 0; i < hands; i++) {

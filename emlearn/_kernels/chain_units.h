@@ -53,7 +53,7 @@ static int FN(posterior)(const em_markov *markov, const em_sequences *data, cons
                          double *first)
 {
     const ptrdiff_t few = em_less(4 * EM_TILE, data->n);
-    FN(chain) *g = FN(make)(markov, data, em_more(FN(longest)(data), few), 1);
+    FN(chain) *g = FN(make)(markov, data, em_more(FN(longest)(data), few), 1, NULL);
     if (!g) return -1;
     FN(hand) *h = (FN(hand) *)g->hands[0];
     int error = 0;
@@ -72,9 +72,14 @@ static int FN(posterior)(const em_markov *markov, const em_sequences *data, cons
 
 /* Each of two threads takes a direction, and half of the rows at a time: the second time it meets what the other
  * has stored the first time. */
-static void *FN(open)(const em_markov *markov, const em_sequences *data, double weight)
+static size_t FN(room)(const em_markov *markov, const em_sequences *data)
 {
-    FN(chain) *g = FN(make)(markov, data, data->n, 2);
+    return FN(bytes)(markov, data, data->n, 2);
+}
+
+static void *FN(open)(const em_markov *markov, const em_sequences *data, double weight, void *memory)
+{
+    FN(chain) *g = FN(make)(markov, data, data->n, 2, memory);
     if (!g) return NULL;
     g->weight = weight;
     g->half = data->n / 2;
@@ -272,7 +277,7 @@ static int FN(filter_tile)(FN(chain) *g, FN(hand) *h, ptrdiff_t m, double *table
 
 static int FN(filter)(const em_markov *markov, const em_sequences *data)
 {
-    FN(chain) *g = FN(make)(markov, data, EM_TILE + 1, 1);
+    FN(chain) *g = FN(make)(markov, data, EM_TILE + 1, 1, NULL);
     if (!g) return -1;
     FN(hand) *h = (FN(hand) *)g->hands[0];
     FN(place) place = {h->gamma, 0.0, 0, 0};

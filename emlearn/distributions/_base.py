@@ -224,7 +224,7 @@ class Distribution(BaseEstimator, ABC):
         """What is wrong with which components, in sentences; an empty component needs none.
 
         ``weights`` is an array (K,); or (K, M) where the components asked about are the members of
-        mixtures, which a sentence then names by both their numbers (:func:`listed`).
+        mixtures, which a sentence then names by both their numbers.
         """
         return []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -20,11 +20,17 @@ __all__ = ["HMMModel", "PreparedUnits"]
 
 @dataclass(frozen=True)
 class PreparedUnits:
-    """Features of blocks of rows of some sequences, and where these end."""
+    """Features of blocks of rows of some sequences, and where these end.
+
+    The memory of a long sequence is kept from one E-step to the next: to take so much of it anew each
+    time costs as much as to compute with it. Runs side by side have each their own.
+    """
 
     features: list[Any]
     blocks: list[slice]
     ends: np.ndarray
+    tables: list[np.ndarray] = field(default_factory=list)
+    spare: list[np.ndarray] = field(default_factory=list)
 
 
 class HMMModel(CompositeModel):
@@ -61,8 +67,11 @@ class HMMModel(CompositeModel):
             prepared.ends,
             run=partial(_run, workers),
             overwrite=True,
+            spare=prepared.spare,
         )
         components = self.statistics(parameters.components, prepared, weights, memos, workers)
+        if len(prepared.blocks) > 1:
+            prepared.tables.append(table)
         if sample_weight is not None:
             rows = np.where(sample_weight > 0, rows, 0.0) * sample_weight
         return Joint({"chain": chain, "components": components}), float(rows.sum())
@@ -75,7 +84,10 @@ class HMMModel(CompositeModel):
         if len(blocks) == 1:
             table, memo = distribution.log_density(components, prepared.features[0])
             return np.ascontiguousarray(table), [memo]
-        table = np.empty((blocks[-1].stop, distribution.shape(components)[0]))
+        try:
+            table = prepared.tables.pop()
+        except IndexError:
+            table = np.empty((blocks[-1].stop, distribution.shape(components)[0]))
 
         def fill(number: int) -> Any:
             values, memo = distribution.log_density(components, prepared.features[number])

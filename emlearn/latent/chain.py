@@ -125,6 +125,7 @@ class Chain:
         *,
         run: Callable[[list[Callable[[], Any]]], list[Any]] = _serially,
         overwrite: bool = False,
+        spare: list[np.ndarray] | None = None,
     ) -> tuple[np.ndarray, Sums, np.ndarray]:
         """Posterior, statistics and log-likelihoods, by the forward-backward algorithm.
 
@@ -139,6 +140,8 @@ class Chain:
             Makes some calls, at the same time if it can, and returns their values in order.
         overwrite : bool, default=False
             Put the posterior in the place of ``log_density``.
+        spare : list or None
+            Memory from one call to the next, for a long sequence.
 
         Returns
         -------
@@ -154,7 +157,7 @@ class Chain:
         if len(ends) == 1 and len(table) >= _LONG:
             weight = 1.0 if sample_weight is None else float(sample_weight[0])
             transitions, start, rows = kernel.posterior_parallel(
-                table, startprob, transmat, weight, run
+                table, startprob, transmat, weight, run, spare
             )
         else:
             weights = None if sample_weight is None else sample_weight[ends - 1]
