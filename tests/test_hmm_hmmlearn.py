@@ -8,7 +8,7 @@ from hmmlearn import hmm as hmmlearn
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from emlearn.hmm import CategoricalHMM, GaussianHMM, MultinomialHMM, PoissonHMM
+from emlearn.hmm import GMMHMM, CategoricalHMM, GaussianHMM, MultinomialHMM, PoissonHMM
 
 pytestmark = pytest.mark.filterwarnings("ignore", category=ConvergenceWarning)
 
@@ -186,6 +186,67 @@ def test_a_model_that_goes_one_way(family):
     }
     pair.chain = chain
     ours, theirs, X = pair.from_parameters(), pair.theirs(), pair.X
+    value, posterior = theirs.score_samples(X, LENGTHS)
+    assert ours.score(X, lengths=LENGTHS) * N == pytest.approx(value, rel=1e-9)
+    found = ours.predict_proba(X, lengths=LENGTHS)
+    np.testing.assert_allclose(found, posterior, rtol=1e-7, atol=1e-10)
+    value, path = theirs.decode(X, LENGTHS)
+    found, states = ours.decode(X, lengths=LENGTHS)
+    assert found == pytest.approx(value, rel=1e-9)
+    np.testing.assert_array_equal(states, path)
+
+
+@pytest.mark.parametrize("K", [1, 2, 3, 7, 8, 9, 20, 40])
+@pytest.mark.parametrize("lengths", [[5000], [3000, 1, 1999], [1] * 100 + [10] * 490])
+def test_many_rows_and_many_states(K, lengths):
+    rng = np.random.RandomState(K)
+    chain = {
+        "startprob": rng.dirichlet(np.ones(K)),
+        "transmat": 0.9 * np.eye(K) + 0.1 * rng.dirichlet(np.ones(K), size=K),
+    }
+    ours = PoissonHMM.from_parameters(**chain, rates=rng.gamma(2.0, 4.0, size=(K, 1)))
+    theirs = hmmlearn.PoissonHMM(K)
+    theirs.startprob_, theirs.transmat_ = chain["startprob"], chain["transmat"]
+    theirs.lambdas_ = ours.rates_
+    X = ours.sample(lengths=lengths, random_state=0)[0].astype(int)
+    value, posterior = theirs.score_samples(X, lengths)
+    assert ours.score(X, lengths=lengths) * len(X) == pytest.approx(value, rel=1e-10)
+    found = ours.predict_proba(X, lengths=lengths)
+    np.testing.assert_allclose(found, posterior, rtol=1e-6, atol=1e-11)
+    value, path = theirs.decode(X, lengths)
+    found, states = ours.decode(X, lengths=lengths)
+    assert found == pytest.approx(value, rel=1e-10)
+    np.testing.assert_array_equal(states, path)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical", "tied"])
+def test_states_that_are_mixtures(covariance_type):
+    rng, K, M = np.random.RandomState(0), 3, 2
+    roots = rng.standard_normal((K, M, 2, 2))
+    full = roots @ roots.transpose(0, 1, 3, 2) + np.eye(2)
+    chain = {
+        "startprob": rng.dirichlet(np.ones(K)),
+        "transmat": 0.7 * np.eye(K) + 0.3 * rng.dirichlet(np.ones(K), size=K),
+    }
+    states = {
+        "mixture_weights": rng.dirichlet(np.ones(M), size=K),
+        "means": 3.0 * rng.standard_normal((K, M, 2)),
+        "covariances": {
+            "full": full,
+            "diag": np.diagonal(full, axis1=2, axis2=3).copy(),
+            "spherical": full[..., 0, 0].copy(),
+            "tied": full[0, 0],
+        }[covariance_type],
+    }
+    ours = GMMHMM.from_parameters(**chain, **states, n_mix=M, covariance_type=covariance_type)
+    # theirs is tied within each state only
+    theirs = hmmlearn.GMMHMM(K, M, covariance_type=covariance_type)
+    theirs.n_features = 2
+    theirs.startprob_, theirs.transmat_ = chain["startprob"], chain["transmat"]
+    theirs.weights_, theirs.means_ = states["mixture_weights"], states["means"]
+    tied = np.tile(states["covariances"], (K, 1, 1)) if covariance_type == "tied" else None
+    theirs.covars_ = states["covariances"] if tied is None else tied
+    X = ours.sample(lengths=LENGTHS, random_state=0)[0]
     value, posterior = theirs.score_samples(X, LENGTHS)
     assert ours.score(X, lengths=LENGTHS) * N == pytest.approx(value, rel=1e-9)
     found = ours.predict_proba(X, lengths=LENGTHS)

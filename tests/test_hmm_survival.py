@@ -281,13 +281,13 @@ def test_densities_far_above_and_below_the_range_of_numbers(height):
         assert hmm.score(X) == pytest.approx(near.score(X / factor) - shift, rel=1e-10)
 
 
-def test_a_million_rows_are_not_too_many():
+def test_many_rows_lose_no_digits():
     # constant densities: the likelihood is known, and so is the posterior, which is the stationary distribution
     hmm = PoissonHMM.from_parameters([2 / 3, 1 / 3], STICKY, rates=[[1.0], [1.0]])
-    X = np.ones((1_000_000, 1))
+    X = np.ones((100_000, 1))
     assert hmm.score(X) == pytest.approx(-1.0, rel=1e-12)
     posterior = hmm.predict_proba(X)
-    np.testing.assert_allclose(posterior[[0, 1, 500_000, -1]], [[2 / 3, 1 / 3]] * 4, rtol=1e-9)
+    np.testing.assert_allclose(posterior[[0, 1, 50_000, -1]], [[2 / 3, 1 / 3]] * 4, rtol=1e-9)
     hmm.set_params(max_iter=1).fit(X)
     np.testing.assert_allclose(hmm.transmat_, STICKY, rtol=1e-9)
 
