@@ -37,13 +37,14 @@ from emlearn.hmm import (
     HMM,
     BernoulliHMM,
     CategoricalHMM,
+    GammaHMM,
     GaussianHMM,
     MultinomialHMM,
     PoissonHMM,
     StudentTHMM,
 )
 from emlearn.mixture import GaussianMixture
-from emlearn.model_selection import aic_scorer, bic_scorer, icl_scorer
+from emlearn.model_selection import MixtureSelector, aic_scorer, bic_scorer, icl_scorer
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore", category=ConvergenceWarning),
@@ -81,6 +82,11 @@ EXAMPLES = {
     BernoulliHMM: ({}, (COUNTS > 4).astype(float), {"probabilities": [[0.2], [0.8]]}),
     CategoricalHMM: ({}, CODES, {"probabilities": [np.full((2, CODES.max() + 1), 0.2)]}),
     MultinomialHMM: ({}, np.c_[COUNTS, COUNTS[::-1]], {"probabilities": [[0.2, 0.8], [0.6, 0.4]]}),
+    GammaHMM: (
+        {},
+        COUNTS + 1.0,
+        {"shapes": [[1.0], [2.0]], "scales": [[2.0], [3.0]]},
+    ),
     HMM: (
         {"distribution": Gamma()},
         COUNTS.astype(float),
@@ -591,7 +597,10 @@ def test_scoring_monitor_of_scikit_learn(given):
     def bic(estimator, X, y, **sequences):
         return estimator.bic(X, **sequences)
 
-    monitors = [ScoringMonitor(scoring=None), ScoringMonitor(scoring={"bic": bic})]
+    def score(estimator, X, y, **sequences):
+        return estimator.score(X, y, **sequences)
+
+    monitors = [ScoringMonitor(scoring={"score": score}), ScoringMonitor(scoring={"bic": bic})]
     hmm = GaussianHMM(2, random_state=0).set_callbacks(*monitors)
     hmm.fit(X, np.zeros(N), **given)  # it keeps no scores where y is None
     logs = [
@@ -601,6 +610,11 @@ def test_scoring_monitor_of_scikit_learn(given):
     np.testing.assert_allclose([row["score"] for row in logs[0]], hmm.lower_bounds_, rtol=1e-10)
     expected = -2 * N * hmm.lower_bounds_ + hmm.n_parameters_ * np.log(N)
     np.testing.assert_allclose([row["bic"] for row in logs[1]], expected, rtol=1e-10)
+
+
+def test_a_selector_of_mixtures_refuses_sequences():
+    with pytest.raises(TypeError, match="GridSearchCV with scoring=bic_scorer"):
+        MixtureSelector(GaussianHMM()).fit(X)
 
 
 # ------------------------------------------------------------------ threads
