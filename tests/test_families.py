@@ -21,7 +21,7 @@ from emlearn.distributions import (
     WithNoise,
 )
 from emlearn.distributions.covariance import COVARIANCES
-from emlearn.latent import Labels
+from emlearn.latent import Chain, ChainParameters, Labels
 from emlearn.mixture import (
     BayesianGaussianMixture,
     BernoulliMixture,
@@ -240,6 +240,34 @@ def test_mixture(check):
 
 @pytest.mark.parametrize(("name", "check"), list(latent_checks(Labels())))
 def test_labels(name, check):
+    check()
+
+
+START = np.array([0.2, 0.5, 0.3])
+MOVES = np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.05, 0.15, 0.8]])
+ONE_WAY = np.triu(np.ones((3, 3), dtype=bool))
+CHAINS = {
+    "ergodic": (Chain(), ChainParameters(START, MOVES)),
+    "two states": (Chain(), ChainParameters(np.array([0.9, 0.1]), MOVES[:2, 1:] / [[0.3], [0.7]])),
+    "one state": (Chain(), ChainParameters(np.ones(1), np.ones((1, 1)))),
+    "left-right": (
+        Chain((np.array([True, True, False]), ONE_WAY)),
+        ChainParameters(
+            np.array([0.6, 0.4, 0.0]), np.array([[0.5, 0.3, 0.2], [0.0, 0.6, 0.4], [0.0, 0.0, 1.0]])
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(check, id=f"{name}-{law}")
+        for name, (chain, parameters) in CHAINS.items()
+        for law, check in latent_checks(chain, parameters)
+    ],
+)
+def test_chain(check):
     check()
 
 

@@ -594,22 +594,19 @@ def test_a_callback_stops_a_fit():
     "given", [{"groups": GROUPS}, {"lengths": LENGTHS}, {}], ids=["groups", "lengths", "one"]
 )
 def test_scoring_monitor_of_scikit_learn(given):
+    def score(estimator, X, y, **sequences):
+        return estimator.score(X, **sequences)
+
     def bic(estimator, X, y, **sequences):
         return estimator.bic(X, **sequences)
 
-    def score(estimator, X, y, **sequences):
-        return estimator.score(X, y, **sequences)
-
-    monitors = [ScoringMonitor(scoring={"score": score}), ScoringMonitor(scoring={"bic": bic})]
-    hmm = GaussianHMM(2, random_state=0).set_callbacks(*monitors)
+    monitor = ScoringMonitor(scoring={"score": score, "bic": bic})
+    hmm = GaussianHMM(2, random_state=0).set_callbacks(monitor)
     hmm.fit(X, np.zeros(N), **given)  # it keeps no scores where y is None
-    logs = [
-        [row for row in monitor.get_logs().data if row["task_name"] == "iteration"]
-        for monitor in monitors
-    ]
-    np.testing.assert_allclose([row["score"] for row in logs[0]], hmm.lower_bounds_, rtol=1e-10)
+    rows = [row for row in monitor.get_logs().data if row["task_name"] == "iteration"]
+    np.testing.assert_allclose([row["score"] for row in rows], hmm.lower_bounds_, rtol=1e-10)
     expected = -2 * N * hmm.lower_bounds_ + hmm.n_parameters_ * np.log(N)
-    np.testing.assert_allclose([row["bic"] for row in logs[1]], expected, rtol=1e-10)
+    np.testing.assert_allclose([row["bic"] for row in rows], expected, rtol=1e-10)
 
 
 def test_a_selector_of_mixtures_refuses_sequences():

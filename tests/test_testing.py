@@ -7,7 +7,7 @@ import pytest
 
 from emlearn.distributions import Categorical, Gaussian, Poisson, PoissonParameters
 from emlearn.em import Sums
-from emlearn.latent import Labels
+from emlearn.latent import Chain, ChainParameters, Labels
 from emlearn.mixture import PoissonMixture
 from emlearn.testing import (
     check_distribution,
@@ -410,6 +410,127 @@ def test_broken_labels_are_found(latent, law):
     assert law in broken_laws(latent_checks(latent))
     with pytest.raises(AssertionError, match=law):
         check_latent(latent)
+
+
+# -------------------------------------------------------------- broken chains
+
+
+class ChainForgetsSampleWeights(Chain):
+    def posterior(self, parameters, log_density, sample_weight=None, ends=None, **more):
+        return super().posterior(parameters, log_density, None, ends, **more)
+
+
+class ChainForgetsWhereSequencesEnd(Chain):
+    def posterior(self, parameters, log_density, sample_weight=None, ends=None, **more):
+        if ends is not None:
+            ends = ends[-1:]
+        return super().posterior(parameters, log_density, None, ends, **more)
+
+
+class ChainForwardOnly(Chain):
+    def posterior(self, parameters, log_density, sample_weight=None, ends=None, **more):
+        _, statistics, rows = super().posterior(parameters, log_density, sample_weight, ends)
+        return self.filter(parameters, log_density, ends)[0], statistics, rows
+
+
+class ChainOfLikelihoodOfTheWhole(Chain):
+    """All of it in the first row."""
+
+    def posterior(self, parameters, log_density, sample_weight=None, ends=None, **more):
+        posterior, statistics, rows = super().posterior(
+            parameters, log_density, sample_weight, ends
+        )
+        return posterior, statistics, np.r_[rows.sum(), np.zeros(len(rows) - 1)]
+
+
+class ChainOverflows(Chain):
+    def posterior(self, parameters, log_density, sample_weight=None, ends=None, **more):
+        with np.errstate(all="ignore"):
+            plain = np.log(np.exp(log_density))
+        return super().posterior(parameters, plain, sample_weight, ends)
+
+
+class FilterLooksAhead(Chain):
+    def filter(self, parameters, log_density, ends=None, **more):
+        _, rows = super().filter(parameters, log_density, ends)
+        return super().posterior(parameters, log_density, None, ends)[0], rows
+
+
+class DecodesRowByRow(Chain):
+    def decode(self, parameters, log_density, ends=None):
+        return log_density.argmax(axis=1), super().decode(parameters, log_density, ends)[1]
+
+
+class TransitionsBackwards(Chain):
+    def posterior(self, parameters, log_density, sample_weight=None, ends=None, **more):
+        posterior, sums, rows = super().posterior(parameters, log_density, sample_weight, ends)
+        sums = Sums({"start": sums["start"], "transitions": sums["transitions"].T})
+        return posterior, sums, rows
+
+
+class ChainMStepForgetsPrior(Chain):
+    def m_step(self, statistics, prior=None, current=None):
+        return super().m_step(statistics, None, current)
+
+
+class ChainMStepAddsOne(Chain):
+    def m_step(self, statistics, prior=None, current=None):
+        more = {name: value + 1.0 for name, value in statistics.arrays.items()}
+        return super().m_step(Sums(more), prior, current)
+
+
+class ChainSamplesEachRowAlone(Chain):
+    def sample(self, parameters, lengths, rng):
+        return rng.choice(
+            len(parameters.startprob), size=int(np.sum(lengths)), p=parameters.startprob
+        )
+
+
+class ChainCountsAllProbabilities(Chain):
+    def n_free(self, parameters):
+        return parameters.startprob.size + parameters.transmat.size
+
+
+class UniformIsStationary(Chain):
+    def stationary(self, parameters):
+        return np.full(len(parameters.startprob), 1 / len(parameters.startprob))
+
+
+class ChainWritesToLogDensity(Chain):
+    def filter(self, parameters, log_density, ends=None, **more):
+        return super().filter(parameters, log_density, ends, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("chain", "law"),
+    [
+        (ChainForgetsSampleWeights(), "check_posterior_sums_to_weight_of_sequence"),
+        (ChainForgetsSampleWeights(), "check_chain_statistics_add_up"),
+        (ChainForgetsWhereSequencesEnd(), "check_chain_statistics_add_up"),
+        (ChainForwardOnly(), "check_sequences_agree_with_enumeration"),
+        (ChainOfLikelihoodOfTheWhole(), "check_sequences_agree_with_enumeration"),
+        (ChainOverflows(), "check_posterior_of_extreme_sequences"),
+        (FilterLooksAhead(), "check_filter_never_looks_ahead"),
+        (DecodesRowByRow(), "check_sequences_agree_with_enumeration"),
+        (DecodesRowByRow(), "check_impossible_transitions"),
+        (TransitionsBackwards(), "check_step_of_em_gains"),
+        (ChainMStepForgetsPrior(), "check_chain_m_step_maximises"),
+        (ChainMStepAddsOne(), "check_chain_m_step_maximises"),
+        (ChainSamplesEachRowAlone(), "check_chain_sample"),
+        (ChainCountsAllProbabilities(), "check_chain_n_free"),
+        (UniformIsStationary(), "check_stationary_distribution"),
+        (ChainWritesToLogDensity(), "check_chain_changes_nothing"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_broken_chains_are_found(chain, law):
+    parameters = ChainParameters(
+        np.array([0.2, 0.5, 0.3]),
+        np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.05, 0.15, 0.8]]),
+    )
+    assert law in broken_laws(latent_checks(chain, parameters))
+    with pytest.raises(AssertionError, match=law):
+        check_latent(chain, parameters)
 
 
 # ------------------------------------------------------------- broken mixtures

@@ -1,4 +1,4 @@
-"""The laws of a latent structure."""
+"""The laws of a latent structure, whose unit is the row or, by those in ``_chain.py``, the sequence."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from scipy.special import logsumexp, xlogy
 
 from ..em.statistics import Statistics, combine
 from ..exceptions import DomainError
+from ..latent import ChainParameters
+from ._chain import CHAIN_CHECKS, ChainCase
 from ._hold import close, hold, one_by_one, rank_gap, run_all, same_statistics, snapshot
 
 __all__ = ["check_latent", "latent_checks"]
@@ -30,15 +32,17 @@ class LatentCase:
 
 
 def check_latent(
-    latent: Any, weights: Any = (0.2, 0.5, 0.3), *, skip: Collection[str] = ()
+    latent: Any, parameters: Any = (0.2, 0.5, 0.3), *, skip: Collection[str] = ()
 ) -> None:
-    """Hold a latent structure whose unit is the row to its laws.
+    """Hold a latent structure to its laws.
 
     Parameters
     ----------
-    latent : Labels or the like
-    weights : array-like of shape (K,), default=(0.2, 0.5, 0.3)
-        Parameters inside their domain, of few components: the oracle sums over all configurations.
+    latent : Labels, Chain or the like
+        Its unit is the row; with the parameters of a chain it is the sequence.
+    parameters : array-like of shape (K,) or ChainParameters, default=(0.2, 0.5, 0.3)
+        Weights, or the probabilities of a chain, inside their domain, of few components: the oracle sums over all
+        configurations. A chain has zeros where it allows no transition, and nowhere else.
     skip : collection of str, default=()
         Names of checks to leave out.
 
@@ -49,15 +53,18 @@ def check_latent(
 
     Examples
     --------
-    >>> from emlearn.latent import Labels
+    >>> import numpy as np
+    >>> from emlearn.latent import Chain, ChainParameters, Labels
     >>> from emlearn.testing import check_latent
     >>> check_latent(Labels())
+    >>> transmat = np.array([[0.9, 0.1], [0.2, 0.8]])
+    >>> check_latent(Chain(), ChainParameters(np.array([0.5, 0.5]), transmat))
     """
-    run_all(latent_checks(latent, weights, skip=skip), latent)
+    run_all(latent_checks(latent, parameters, skip=skip), latent)
 
 
 def latent_checks(
-    latent: Any, weights: Any = (0.2, 0.5, 0.3), *, skip: Collection[str] = ()
+    latent: Any, parameters: Any = (0.2, 0.5, 0.3), *, skip: Collection[str] = ()
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     """The checks of :func:`check_latent`, one by one.
 
@@ -67,7 +74,10 @@ def latent_checks(
     check : callable
         Without arguments; raises ``AssertionError`` if the law does not hold.
     """
-    yield from one_by_one(CHECKS, LatentCase(latent, weights), skip)
+    if isinstance(parameters, ChainParameters):
+        yield from one_by_one(CHAIN_CHECKS, ChainCase(latent, parameters), skip)
+    else:
+        yield from one_by_one(CHECKS, LatentCase(latent, parameters), skip)
 
 
 # ---------------------------------------------------------------- posterior
