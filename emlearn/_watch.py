@@ -23,9 +23,10 @@ class FitWatch:
         self.max_iter = estimator._setting("max_iter")
         self.verbose = estimator._setting("verbose")
         self.interval = estimator._setting("verbose_interval")
+        self.active = bool(getattr(estimator, "_skl_callbacks", ()))
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         if isinstance(X, Units):
-            if len(X.ends) > 1:
+            if self.active and len(X.ends) > 1:
                 lengths = np.diff(X.ends, prepend=0)
                 metadata["groups"] = np.repeat(np.arange(len(lengths)), lengths)
             X = X.rows
@@ -33,7 +34,6 @@ class FitWatch:
         self.root = estimator._init_callback_context(max_subtasks=n_runs, sequential_subtasks=False)
         # hooks need not be thread-safe
         self.lock = threading.Lock()
-        self.active = bool(getattr(estimator, "_skl_callbacks", ()))
         self.root.call_on_fit_task_begin(estimator=estimator, **self.given)
 
     def run(self, number: int, n_paths: int = 1) -> RunWatch:

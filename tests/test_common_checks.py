@@ -50,7 +50,11 @@ def test_estimators_are_found():
 
 
 # what the checks' data, any numbers of at least 0, need to be data of the family
-SETTINGS = {"GammaMixture": {"floor": 1e-3}, "VonMisesFisherMixture": {"normalize": True}}
+SETTINGS = {
+    "GammaHMM": {"floor": 1e-3},
+    "GammaMixture": {"floor": 1e-3},
+    "VonMisesFisherMixture": {"normalize": True},
+}
 
 
 def expected_to_fail(estimator):

@@ -34,6 +34,7 @@ from emlearn.hmm import (
     HMM,
     BernoulliHMM,
     CategoricalHMM,
+    GammaHMM,
     GaussianHMM,
     MultinomialHMM,
     PoissonHMM,
@@ -104,6 +105,7 @@ ESTIMATORS = {
     CategoricalHMM: [({}, Categorical(), NAMES)],
     BernoulliHMM: [({}, Bernoulli(), YES_OR_MISSING)],
     PoissonHMM: [({}, Poisson(), COUNTS)],
+    GammaHMM: [({}, Gamma(), POSITIVE)],
     MultinomialHMM: [({}, Multinomial(), DRAWS)],
     HMM: [({}, Gaussian(reg_covar=1e-6), NUMBERS)],
 }

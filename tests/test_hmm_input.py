@@ -161,7 +161,7 @@ def test_sequences_of_one_axis_are_told_how_to_become_tables():
         PoissonHMM().fit(counts)
     with refused("not 2D", "reshape(-1, 1)"):
         PoissonHMM().fit([counts, counts[:3]])
-    with refused("reshape(-1, 1)"):
+    with refused("empty list", "(n_rows, n_features)"):
         PoissonHMM().fit([])
 
 

@@ -37,13 +37,14 @@ from emlearn.hmm import (
     HMM,
     BernoulliHMM,
     CategoricalHMM,
+    GammaHMM,
     GaussianHMM,
     MultinomialHMM,
     PoissonHMM,
     StudentTHMM,
 )
 from emlearn.mixture import GaussianMixture
-from emlearn.model_selection import aic_scorer, bic_scorer, icl_scorer
+from emlearn.model_selection import MixtureSelector, aic_scorer, bic_scorer, icl_scorer
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore", category=ConvergenceWarning),
@@ -81,6 +82,11 @@ EXAMPLES = {
     BernoulliHMM: ({}, (COUNTS > 4).astype(float), {"probabilities": [[0.2], [0.8]]}),
     CategoricalHMM: ({}, CODES, {"probabilities": [np.full((2, CODES.max() + 1), 0.2)]}),
     MultinomialHMM: ({}, np.c_[COUNTS, COUNTS[::-1]], {"probabilities": [[0.2, 0.8], [0.6, 0.4]]}),
+    GammaHMM: (
+        {},
+        COUNTS + 1.0,
+        {"shapes": [[1.0], [2.0]], "scales": [[2.0], [3.0]]},
+    ),
     HMM: (
         {"distribution": Gamma()},
         COUNTS.astype(float),
@@ -601,6 +607,11 @@ def test_scoring_monitor_of_scikit_learn(given):
     np.testing.assert_allclose([row["score"] for row in rows], hmm.lower_bounds_, rtol=1e-10)
     expected = -2 * N * hmm.lower_bounds_ + hmm.n_parameters_ * np.log(N)
     np.testing.assert_allclose([row["bic"] for row in rows], expected, rtol=1e-10)
+
+
+def test_a_selector_of_mixtures_refuses_sequences():
+    with pytest.raises(TypeError, match="GridSearchCV with scoring=bic_scorer"):
+        MixtureSelector(GaussianHMM()).fit(X)
 
 
 # ------------------------------------------------------------------ threads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -21,6 +21,7 @@ from ..em.parts import divide_start
 from ..em.reduce import take_rows
 from ..em.starts import METHODS, Start, draw_start, given_start
 from ..em.statistics import Joint, Statistics
+from ..em.units import Units
 from ..exceptions import DegenerateComponentsWarning, warn_user
 from ._model import CompositeModel, Fitted, Parameters
 
@@ -50,7 +51,7 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
     def _distribution(self) -> Distribution:
         """The family, with the estimator's hyper-parameters."""
         return self._family(
-            **{name: getattr(self, name) for name in self._family._get_param_names()}
+            **{name: getattr(self, name) for name in _parameter_names(self._family)}
         )
 
     def _full_distribution(self) -> Distribution:
@@ -139,8 +140,9 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
         data = _rows(X)
         soft = model.distribution.start_softness if isinstance(self._start_method(), str) else 0.0
         parts = model.distribution.start_parts
-        latent = model.latent.first_statistics(getattr(X, "ends", None))
+        latent = model.latent.first_statistics(X.ends if isinstance(X, Units) else None)
         components: Statistics | None = None
+        some = False
         for rows, shares in start.shares(data):
             block = take_rows(data, rows) if isinstance(rows, slice) else data[rows]
             if soft:
@@ -153,11 +155,17 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
             tables = [self._share_with_others(table) for table in tables]
             if sample_weight is not None and not start.one_row:
                 tables = [table * sample_weight[rows, None] for table in tables]
+            some = some or bool(tables[0][:, : self.n_components].any())
             latent.add(rows, tables[0])
             features = model.distribution.features(block)
             part = model.distribution.statistics(None, features, tables[-1])
             components = part if components is None else components + part
         assert components is not None
+        if not some:
+            raise ValueError(
+                "init_params leaves out every row that has a weight; at least one must belong to a"
+                " component."
+            )
         return Joint({model.latent.name: latent.statistics, "components": components})
 
     def _share_with_others(self, shares: np.ndarray) -> np.ndarray:
@@ -305,6 +313,10 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
         cls, n_components: int, given: dict[str, Any], settings: dict[str, Any]
     ) -> Self:
         """An estimator with these parameters, by name, which are also where a fit begins."""
+        if settings.pop("n_components", n_components) != n_components:
+            raise ValueError(
+                f"n_components: the parameters given are of {n_components} components."
+            )
         made = cls(n_components, **{"init_params": given, **settings})
         learned = made._full_distribution().assume(given)
         for name, value in learned.items():
@@ -356,6 +368,12 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
         return parameters
 
 
+@cache
+def _parameter_names(family: type[Distribution]) -> list[str]:
+    """Names of the hyper-parameters: reading a signature takes longer than a step of a small model."""
+    return family._get_param_names()
+
+
 def _rows(X: Any) -> Any:
     """The rows, where they come in units."""
-    return getattr(X, "rows", X)
+    return X.rows if isinstance(X, Units) else X

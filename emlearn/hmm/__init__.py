@@ -3,6 +3,7 @@
 from ._bernoulli import BernoulliHMM
 from ._categorical import CategoricalHMM
 from ._forecast import Forecast
+from ._gamma import GammaHMM
 from ._gaussian import GaussianHMM
 from ._gmm import GMMHMM
 from ._hmm import HMM
@@ -16,6 +17,7 @@ __all__ = [
     "BernoulliHMM",
     "CategoricalHMM",
     "Forecast",
+    "GammaHMM",
     "GaussianHMM",
     "MultinomialHMM",
     "PoissonHMM",

@@ -38,7 +38,7 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
     # the sequences of rows are metadata that every method wants: no set_*_request is needed
     __metadata_request__fit = {"groups": True}
     __metadata_request__score = {"groups": True}
-    __metadata_request__predict = {"groups": True}
+    __metadata_request__predict = {"groups": True, "method": True}
     __metadata_request__predict_proba = {"groups": True}
 
     _parameter_constraints: dict = {
@@ -136,13 +136,24 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         ends = read_ends(X.shape[0], groups, lengths)
         sample_weight = check_weights(spread_weights(sample_weight, ends), X)
         check_even(sample_weight, ends)
-        if self._continues() and len(self.startprob_) != self.n_components:
+        if self._continues():
+            self._check_continues()
+        self._check_enough_rows(X, sample_weight, 1)
+        return Units(X, ends), sample_weight
+
+    def _check_continues(self) -> None:
+        """ValueError where the last fit cannot be taken up with the parameters that the constructor has now."""
+        if len(self.startprob_) != self.n_components:
             raise ValueError(
                 f"warm_start continues a fit of {len(self.startprob_)} states, but n_components ="
                 f" {self.n_components}. Set it back, or fit with warm_start=False."
             )
-        self._check_enough_rows(X, sample_weight, 1)
-        return Units(X, ends), sample_weight
+        start, square = self._allowed() or (True, True)
+        if np.any((self.startprob_ > 0) > start) or np.any((self.transmat_ > 0) > square):
+            raise ValueError(
+                "warm_start continues a fit that has transitions, or first states, which topology or init_params"
+                " exclude now. Set them back, or fit with warm_start=False."
+            )
 
     # ---------------------------------------------------------- parameters
 
@@ -164,8 +175,9 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
             np.ascontiguousarray(value, dtype=np.float64)
             for value in (self.startprob_, self.transmat_)
         )
-        check_shape(startprob, (K,), "startprob_")
-        check_shape(transmat, (K, K), "transmat_")
+        # whoever set them by hand
+        check_probabilities(startprob, (K,), "startprob_")
+        check_probabilities(transmat, (K, K), "transmat_")
         return Parameters(ChainParameters(startprob, transmat), components)
 
     @classmethod
@@ -203,7 +215,7 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
     def _assemble(
         self, distribution: Distribution, prior: Prior | None = None, latent_prior: Any = None
     ) -> HMMModel:
-        model = HMMModel(Chain(self._allowed()), distribution, prior, latent_prior)
+        model = HMMModel(Chain(self._allowed), distribution, prior, latent_prior)
         model.cost = self.row_cost
         return model
 
@@ -226,7 +238,6 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
                 raise ValueError(
                     f"topology: state {state} has no transition; each state needs one."
                 )
-        given = self._given_chain()
         chain = self._given_chain()
         for name, may in (("startprob", start), ("transmat", square)):
             given = chain.get(name)
@@ -350,13 +361,6 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         return found if several else found[0]
 
     # ----------------------------------------------------------------- data
-
-    def _read_units(self, X: Any, groups: Any, lengths: Any, y: Any = None) -> Units:
-        """Data for a fitted model."""
-        X, lengths = read_list(X, groups, lengths)
-        X = self._check_data(X, reset=False)
-        check_y(y, X.shape[0])
-        return Units(X, read_ends(X.shape[0], groups, lengths))
 
     def _degeneracies(self, parameters: Parameters) -> list[str]:
         startprob, transmat = parameters.latent.startprob, parameters.latent.transmat

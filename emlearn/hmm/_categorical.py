@@ -25,9 +25,8 @@ class CategoricalHMM(BaseHMM):
         What a category that ``fit`` has not seen is: an error, or missing.
     topology : {"ergodic", "left-right", "linear"} or array-like, default="ergodic"
         Which transitions there are: all; to the same state or a later one, beginning in the first; to the
-        same state or the next, beginning in the first; or those that are not 0 in an array (n_components,
-        n_components). The others
-        stay impossible.
+        same state or the next, beginning in the first; or those that are not 0 in an array of shape
+        (n_components, n_components). The others stay impossible.
     prior : {"default"}, ConjugatePrior or None, default=None
         Of the states' parameters: the fit is a posterior mode.
     startprob_prior : float or array-like of shape (n_components,), default=None

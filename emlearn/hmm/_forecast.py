@@ -12,7 +12,20 @@ from ..mixture import Mixture
 __all__ = ["Forecast"]
 
 # fitted attributes of a hidden Markov model that a mixture of its states has not
-_OWN = {"startprob_", "transmat_", "n_sequences_", "n_parameters_", "lower_bound_", "lower_bounds_"}
+_OWN = {
+    "startprob_",
+    "transmat_",
+    "converged_",
+    "lower_bound_",
+    "lower_bounds_",
+    "n_best_restarts_",
+    "n_e_steps_",
+    "n_iter_",
+    "n_parameters_",
+    "n_sequences_",
+    "restart_lower_bounds_",
+    "stop_reason_",
+}
 
 
 class Forecast:
@@ -85,4 +98,5 @@ class Forecast:
             if name.endswith("_") and not name.startswith("_") and name not in _OWN:
                 setattr(mixture, name, value)
         mixture.weights_ = self.state_proba[sequence, step - 1]
+        mixture.n_parameters_ = mixture._n_parameters()
         return mixture

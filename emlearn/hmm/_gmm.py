@@ -34,9 +34,8 @@ class GMMHMM(BaseHMM):
         Columns of the loadings, for ``covariance_type="factor"``.
     topology : {"ergodic", "left-right", "linear"} or array-like, default="ergodic"
         Which transitions there are: all; to the same state or a later one, beginning in the first; to the
-        same state or the next, beginning in the first; or those that are not 0 in an array (n_components,
-        n_components). The others
-        stay impossible.
+        same state or the next, beginning in the first; or those that are not 0 in an array of shape
+        (n_components, n_components). The others stay impossible.
     prior : {"default"}, NormalInverseWishart or None, default=None
         Of the Gaussians: the fit is a posterior mode. The weights of a state's Gaussians have none.
     startprob_prior : float or array-like of shape (n_components,), default=None

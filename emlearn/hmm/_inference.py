@@ -17,7 +17,7 @@ from ..em.threads import Workers, single_threaded_blas
 from ..em.units import Units
 from ..exceptions import warn_user
 from ._forecast import Forecast
-from ._sequences import check_even, read_ends, spread_weights
+from ._sequences import check_even, check_y, read_ends, read_list, spread_weights
 
 __all__ = ["InferenceMixin"]
 
@@ -27,9 +27,23 @@ _METHODS = ("viterbi", "smooth", "filter")
 class InferenceMixin:
     """Paths, posteriors, scores, forecasts and samples of a hidden Markov model, from its fitted attributes."""
 
-    def _units(self, X: Any, groups: Any, lengths: Any, y: Any = None) -> Units:
+    def _units(
+        self, X: Any, groups: Any, lengths: Any, y: Any = None, *, told: str | None = None
+    ) -> Units:
+        """Data for a fitted model; ``told`` is the method that warns where sequences may have been forgotten."""
         check_is_fitted(self)
-        return self._read_units(X, groups, lengths, y)
+        X, lengths = read_list(X, groups, lengths)
+        X = self._check_data(X, reset=False)
+        check_y(y, X.shape[0])
+        n_sequences = vars(self).get("n_sequences_", 1)
+        if told and groups is None and lengths is None and n_sequences > 1:
+            warn_user(
+                f"{told} reads X as one sequence, but the fit had {n_sequences}. Give groups or lengths. In a grid"
+                " search or a pipeline, scikit-learn hands on groups where metadata routing is enabled:"
+                " sklearn.set_config(enable_metadata_routing=True).",
+                UserWarning,
+            )
+        return Units(X, read_ends(X.shape[0], groups, lengths))
 
     def _each(self, units: Units, function: Callable[..., Any]) -> list[Any]:
         """``function(chain, parameters of the chain, log-densities, ends, rows)`` of each block of sequences."""
@@ -88,7 +102,7 @@ class InferenceMixin:
         states : ndarray of shape (n_samples,)
         """
         units = self._units(X, groups, lengths)
-        out, values = np.empty(units.shape[0], dtype=np.int64), []
+        out = np.empty(units.shape[0], dtype=np.int64)
 
         def fill(chain: Any, parameters: Any, table: np.ndarray, ends: Any, rows: slice) -> Any:
             out[rows], value = chain.decode(parameters, table, ends)
@@ -208,7 +222,8 @@ class InferenceMixin:
         if proba is not None:
             before = check_probabilities(proba, (K,) if single else (m, K), "proba")
             predicted = np.atleast_2d(before) @ parameters.latent.transmat
-        out, value = model.latent.filter_from(predicted, parameters.latent, table)
+        out, value = model.latent.filter_from(predicted, table)
+        out, value = (array.astype(self._score_type(rows), copy=False) for array in (out, value))
         return (out[0], float(value[0])) if single else (out, value)
 
     # --------------------------------------------------------------- scores
@@ -258,22 +273,11 @@ class InferenceMixin:
         UserWarning
             If the fit had several sequences, and now X is read as one.
         """
-        value, n = self._total(X, sample_weight, groups, lengths, y)
+        value, n = self._total(self._units(X, groups, lengths, y, told="score"), sample_weight)
         return value / n
 
-    def _total(
-        self, X: Any, sample_weight: Any, groups: Any, lengths: Any, y: Any = None
-    ) -> tuple[float, float]:
+    def _total(self, units: Units, sample_weight: Any) -> tuple[float, float]:
         """The log-likelihood, and the number of rows that count."""
-        units = self._units(X, groups, lengths, y)
-        unsaid = groups is None and lengths is None and not isinstance(X, list | tuple)
-        if unsaid and vars(self).get("n_sequences_", 1) > 1:
-            warn_user(
-                f"score reads X as one sequence, but the fit had {self.n_sequences_}. Give groups or lengths."
-                " In a grid search or a pipeline, scikit-learn hands on groups where metadata routing is"
-                " enabled: sklearn.set_config(enable_metadata_routing=True).",
-                UserWarning,
-            )
         weights = check_weights(spread_weights(sample_weight, units.ends), units)
         check_even(weights, units.ends)
         rows = self._log_likelihoods(units)
@@ -298,7 +302,7 @@ class InferenceMixin:
         -------
         float
         """
-        value, n = self._total(X, sample_weight, groups, lengths)
+        value, n = self._total(self._units(X, groups, lengths, told="bic"), sample_weight)
         return -2.0 * value + self._n_parameters() * math.log(n)
 
     def aic(
@@ -317,7 +321,7 @@ class InferenceMixin:
         -------
         float
         """
-        value, _ = self._total(X, sample_weight, groups, lengths)
+        value, _ = self._total(self._units(X, groups, lengths, told="aic"), sample_weight)
         return -2.0 * value + 2.0 * self._n_parameters()
 
     # --------------------------------------------------------------- beyond

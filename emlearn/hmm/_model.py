@@ -44,8 +44,10 @@ class HMMModel(CompositeModel):
     #: arithmetic of a row, for the size of blocks
     cost: Callable[[float], float]
 
-    def prepare(self, units: Units) -> PreparedUnits:
-        """What the E-step is given of some sequences."""
+    def prepare(self, units: Units | Any) -> PreparedUnits:
+        """What the E-step is given of some sequences; rows alone are one."""
+        if not isinstance(units, Units):
+            units = Units(units, np.array([units.shape[0]]))
         size = row_size(units)
         blocks = row_blocks(units.shape[0], size, self.cost(size))
         features = [self.distribution.features(take_rows(units.rows, rows)) for rows in blocks]

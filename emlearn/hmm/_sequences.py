@@ -19,8 +19,16 @@ def read_list(X: Any, groups: Any, lengths: Any) -> tuple[Any, Any]:
     ValueError
         If the sequences do not fit together, or there are groups or lengths beside them.
     """
-    if not isinstance(X, list | tuple) or not len(X):
+    if getattr(X, "ndim", 2) == 3:
+        raise ValueError(
+            "X has three axes. Sequences of the same length are a list of tables: give list(X)."
+        )
+    if not isinstance(X, list | tuple):
         return X, lengths
+    if not len(X):
+        raise ValueError(
+            "X is an empty list: there is no sequence in it. Give at least one table of shape (n_rows, n_features)."
+        )
     if not any(_is_table(x) for x in X) and not _are_columns(X):
         return X, lengths
     if groups is not None or lengths is not None:
@@ -54,7 +62,7 @@ def _is_table(x: Any) -> bool:
         isinstance(x, (list, tuple))
         and bool(len(x))
         and hasattr(x[0], "__len__")
-        and not isinstance(x[0], str)
+        and not isinstance(x[0], str | bytes)
     )
 
 
@@ -115,16 +123,21 @@ def read_ends(n: int, groups: Any, lengths: Any) -> np.ndarray:
 def _ends_of_lengths(lengths: Any, n: int) -> np.ndarray:
     array = np.atleast_1d(np.asarray(lengths))
     whole = array.ndim == 1 and array.dtype.kind in "iuf" and array.size > 0
-    if not whole or np.any(array != np.floor(array)) or np.any(array < 1):
+    if (
+        not whole
+        or not np.all(np.isfinite(array))
+        or np.any(array != np.floor(array))
+        or np.any(array < 1)
+    ):
         raise ValueError(
             f"lengths must hold the number of rows of each sequence, whole numbers from 1 on, got {lengths!r}."
         )
-    array = array.astype(np.int64)
-    if array.sum() != n:
+    total = sum(map(int, array.tolist()))  # which cannot overflow
+    if total != n:
         raise ValueError(
-            f"lengths sum to {array.sum()}, but X has {n} rows: each row belongs to one sequence."
+            f"lengths sum to {total}, but X has {n} rows: each row belongs to one sequence."
         )
-    return np.cumsum(array).astype(np.intp)
+    return np.cumsum(array.astype(np.intp))
 
 
 def _ends_of_groups(groups: Any, n: int) -> np.ndarray:

@@ -90,9 +90,9 @@ class Chain:
 
     Parameters
     ----------
-    allowed : tuple of two ndarray of bool, of shapes (K,) and (K, K), or None
-        Which first states and which transitions there are; None is all. The others have probability 0
-        from the start on, and are not free.
+    allowed : tuple of two ndarray of bool, of shapes (K,) and (K, K), callable or None
+        Which first states and which transitions there are; None is all; a callable is asked when it matters.
+        The others have probability 0 from the start on, and are not free.
 
     Examples
     --------
@@ -111,8 +111,15 @@ class Chain:
 
     name = "chain"
 
-    def __init__(self, allowed: tuple[np.ndarray, np.ndarray] | None = None) -> None:
-        self.allowed = allowed
+    def __init__(self, allowed: Any = None) -> None:
+        self._allowed = allowed
+
+    @property
+    def allowed(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Which first states and which transitions there are."""
+        if callable(self._allowed):
+            self._allowed = self._allowed()
+        return self._allowed
 
     # ---------------------------------------------------------- posterior
 
@@ -178,16 +185,18 @@ class Chain:
         return table, rows
 
     def filter_from(
-        self, predicted: np.ndarray, parameters: ChainParameters, log_density: np.ndarray
+        self, predicted: np.ndarray, log_density: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """:meth:`filter` of single rows, each of a sequence of its own, from predictions (n, K) of its state."""
-        table, end = _table(log_density, False), np.ones(1, dtype=np.intp)
-        transmat = _arrays(parameters)[1]
-        predicted = np.ascontiguousarray(predicted)
-        rows = [
-            kernel.filter(table[i : i + 1], end, predicted[i], transmat) for i in range(len(table))
-        ]
-        return table, np.concatenate(rows)
+        with np.errstate(divide="ignore"):
+            joint = np.log(predicted) + log_density
+        total = logsumexp(joint, axis=1)
+        lost = total == -np.inf
+        if lost.any():  # as the kernel has it: a row of nothing tells nothing, others begin afresh
+            nothing = np.isneginf(log_density[lost]).all(axis=1)
+            with np.errstate(divide="ignore"):
+                joint[lost] = np.where(nothing[:, None], np.log(predicted[lost]), log_density[lost])
+        return np.exp(joint - logsumexp(joint, axis=1, keepdims=True)), total
 
     def decode(
         self, parameters: ChainParameters, log_density: np.ndarray, ends: np.ndarray | None = None
@@ -313,6 +322,7 @@ class FirstTransitions:
         self.begins = None if ends is None else np.r_[0, ends[:-1]]
         self.allowed = allowed
         self.before: np.ndarray | None = None
+        self.n_begun = 0
         self.start: Any = 0.0
         self.transitions: Any = 0.0
 
@@ -327,6 +337,7 @@ class FirstTransitions:
         total = previous.sum(axis=1, keepdims=True)
         previous = np.divide(previous, total, out=np.zeros_like(previous), where=total > 0)
         previous[first] = 0.0
+        self.n_begun += int(np.count_nonzero(shares[first].any(axis=1)))
         self.start = self.start + shares[first].sum(axis=0)
         self.transitions = self.transitions + previous.T @ shares
         self.before = shares[-1:]
@@ -342,7 +353,8 @@ class FirstTransitions:
             may = self.allowed[0][None], self.allowed[1]
         return Sums(
             {
-                "start": _spread(start, may[0], 1.0)[0],
+                # as much as one sequence more, which begins anywhere
+                "start": _spread(start, may[0], self.start.sum() / max(self.n_begun, 1))[0],
                 "transitions": _spread(transitions, may[1], 0.0),
             }
         )

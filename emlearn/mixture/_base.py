@@ -170,11 +170,6 @@ class BaseMixture(ScoresMixin, DensityMixin, CompositeEstimator, ABC):
     ) -> Joint:
         statistics = super()._first_statistics(model, start, X, sample_weight)
         counts = statistics["labels"]["counts"]
-        if not (counts[:-1] if self.noise else counts).any():
-            raise ValueError(
-                "init_params leaves out every row that has a weight; at least one must belong to a"
-                " component."
-            )
         if self.noise and counts[-1] == 0:
             counts[-1] = counts.sum() * _NOISE_SHARE / (1 - _NOISE_SHARE)
         return statistics

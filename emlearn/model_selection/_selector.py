@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from inspect import signature
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -244,6 +245,11 @@ class MixtureSelector(BestFitMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _check_criterion(self, estimator: Any) -> None:
         model = final_step(estimator)
+        if "groups" in signature(model.fit).parameters:
+            raise TypeError(
+                f"MixtureSelector gives all rows at once, and {type(model).__name__} has sequences of them. Use"
+                " GridSearchCV with scoring=bic_scorer, whose groups go to each fit."
+            )
         if isinstance(self.criterion, str) and not hasattr(model, self.criterion):
             raise TypeError(
                 f"criterion={self.criterion!r} needs an estimator with a method {self.criterion}(X),"

@@ -1,0 +1,143 @@
+"""GammaHMM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..distributions import Gamma
+from ._base import BaseHMM
+
+__all__ = ["GammaHMM"]
+
+
+class GammaHMM(BaseHMM):
+    """Hidden Markov model whose states emit positive numbers with a long tail.
+
+    Columns are independent given the state.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        Number of states.
+    fixed_shape : float or None, default=None
+        The shape of all states and columns, where it is not estimated; 1 is the exponential
+        distribution.
+    floor : float, default=0.0
+        Values below it count as it; with 0, a value that is not positive is an error.
+    topology : {"ergodic", "left-right", "linear"} or array-like, default="ergodic"
+        Which transitions there are: all; to the same state or a later one, beginning in the first; to the
+        same state or the next, beginning in the first; or those that are not 0 in an array of shape
+        (n_components, n_components). The others stay impossible.
+    prior : {"default"}, ConjugatePrior or None, default=None
+        Of the states' parameters: the fit is a posterior mode.
+    startprob_prior : float or array-like of shape (n_components,), default=None
+        Concentration of a Dirichlet prior of the first state, at least 1.
+    transmat_prior : float or array-like of shape (n_components, n_components), default=None
+        Concentrations of Dirichlet priors of the rows of the transition matrix, at least 1.
+    tol : float, default=1e-4
+        Stop when an iteration changed the mean objective of a row by less.
+    max_iter : int, default=100
+    n_init : int, default=1
+        Number of starts; the best fit is kept.
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, array-like, dict or callable, default="kmeans"
+        How a start is drawn; or labels of shape (n_samples,), -1 for a row left
+        out; or responsibilities of shape (n_samples, n_components); or a callable
+        ``(X, n_components, random_state)`` that returns one of the two; or parameters by
+        name: ``startprob``, ``transmat``, and all those of the states or none of them.
+        Probabilities of 0 stay 0.
+    random_state : int, RandomState instance or None, default=None
+    warm_start : bool, default=False
+        Continue from the last fit.
+    verbose : int, default=0
+    verbose_interval : int, default=10
+    n_jobs : int, default=None
+        Threads. None is what BLAS may use at the call, -1 all cores.
+    accelerate : {"squarem"} or None, default=None
+        Extrapolate between EM steps: fewer iterations where EM is slow.
+
+    Attributes
+    ----------
+    startprob_ : ndarray of shape (n_components,)
+        Probabilities of the first state.
+    transmat_ : ndarray of shape (n_components, n_components)
+        Row i holds the probabilities of the state after state i.
+    shapes_, scales_ : ndarray of shape (n_components, n_features)
+        Their product is the mean.
+    converged_ : bool
+    n_iter_ : int
+    lower_bound_ : float
+        Mean objective of a row: its log-likelihood, and the share of the priors.
+    lower_bounds_ : ndarray of shape (``n_iter_``,)
+    n_sequences_ : int
+        Sequences of the fit.
+    n_parameters_ : int
+        Free parameters.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (``n_features_in_``,)
+
+    See Also
+    --------
+    emlearn.mixture.GaussianMixture : The attributes that all models have, in full.
+
+    References
+    ----------
+    Rabiner, L. R. (1989). A tutorial on hidden Markov models and selected
+    applications in speech recognition. Proceedings of the IEEE 77(2), 257-286.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emlearn.hmm import GammaHMM
+    >>> X = np.array([[1.0], [1.2], [0.9], [8.0], [9.5], [8.7], [1.1], [0.8]])
+    >>> hmm = GammaHMM(2, random_state=0).fit(X)
+    >>> np.sort((hmm.shapes_ * hmm.scales_)[:, 0]).round(1)
+    array([1. , 8.7])
+    """
+
+    _family = Gamma
+
+    _parameter_constraints: dict = {
+        **BaseHMM._parameter_constraints,
+        **Gamma._parameter_constraints,
+    }
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        fixed_shape: float | None = None,
+        floor: float = 0.0,
+        topology: Any = "ergodic",
+        prior: Any = None,
+        startprob_prior: Any = None,
+        transmat_prior: Any = None,
+        tol: float = 1e-4,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: Any = "kmeans",
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        n_jobs: int | None = None,
+        accelerate: str | None = None,
+    ) -> None:
+        super().__init__(
+            n_components,
+            topology=topology,
+            prior=prior,
+            startprob_prior=startprob_prior,
+            transmat_prior=transmat_prior,
+            tol=tol,
+            max_iter=max_iter,
+            n_init=n_init,
+            init_params=init_params,
+            random_state=random_state,
+            warm_start=warm_start,
+            verbose=verbose,
+            verbose_interval=verbose_interval,
+            n_jobs=n_jobs,
+            accelerate=accelerate,
+        )
+        self.fixed_shape = fixed_shape
+        self.floor = floor
