@@ -138,7 +138,7 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         check_even(sample_weight, ends)
         if self._continues():
             self._check_continues()
-        self._check_enough_rows(X, sample_weight, 1)
+        self._check_enough_rows(X, sample_weight, 2)
         return Units(X, ends), sample_weight
 
     def _check_continues(self) -> None:
