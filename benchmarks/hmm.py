@@ -169,7 +169,7 @@ def memory(options: argparse.Namespace) -> int:
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks hmm", description=__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="measurements of each (default 5)")
-    parser.add_argument("--iterations", type=int, default=10, help="EM iterations (default 10)")
+    parser.add_argument("--iterations", type=int, default=20, help="EM iterations (default 20)")
     parser.add_argument("--covariance", choices=("diag", "full"), default="diag")
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore")

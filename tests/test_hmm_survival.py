@@ -78,11 +78,14 @@ def test_sequences_of_length_one_are_a_mixture():
     np.testing.assert_allclose(hmm.means_[order], mixture.means_[other], atol=1e-3)
 
 
-def test_one_row_and_one_state():
-    X = np.array([[1.0, 2.0]])
-    hmm = GaussianHMM(1).fit(X)
-    assert_usable(hmm, X)
-    np.testing.assert_array_equal(hmm.means_, X)
+def test_one_row_alone_is_too_little_to_fit():
+    with pytest.raises(ValueError, match="minimum of 2 is required by GaussianHMM"):
+        GaussianHMM(1).fit([[1.0, 2.0]])
+
+
+def test_one_row_can_be_asked_about():
+    hmm = GaussianHMM(1).fit([[1.0, 2.0], [3.0, 2.0]])
+    assert_usable(hmm, np.array([[1.0, 2.0]]))
     assert hmm.transmat_ == hmm.startprob_ == 1
 
 
