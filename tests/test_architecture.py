@@ -35,7 +35,7 @@ ALLOWED = {
     },
     "model_selection": {"distributions", "em.shared", "exceptions", "mixture"},
     "datasets": set(),
-    "testing": {"_composite", "distributions", "em", "exceptions", "hmm", "latent", "mixture"},
+    "testing": {"distributions", "em", "exceptions", "latent", "mixture"},
     "_show_versions": {"_kernels"},
 }
 

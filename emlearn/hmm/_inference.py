@@ -285,6 +285,11 @@ class InferenceMixin:
             return float(rows.sum()), float(len(rows))
         return float((np.where(weights > 0, rows, 0.0) * weights).sum()), float(weights.sum())
 
+    def _n_counted(self) -> int:
+        """Free parameters of the fit, or of what was set by hand: a topology set since then changes nothing."""
+        counted = vars(self).get("n_parameters_")
+        return self._n_parameters() if counted is None else counted
+
     def bic(
         self, X: Any, sample_weight: Any = None, *, groups: Any = None, lengths: Any = None
     ) -> float:
@@ -303,7 +308,7 @@ class InferenceMixin:
         float
         """
         value, n = self._total(self._units(X, groups, lengths, told="bic"), sample_weight)
-        return -2.0 * value + self._n_parameters() * math.log(n)
+        return -2.0 * value + self._n_counted() * math.log(n)
 
     def aic(
         self, X: Any, sample_weight: Any = None, *, groups: Any = None, lengths: Any = None
@@ -322,7 +327,7 @@ class InferenceMixin:
         float
         """
         value, _ = self._total(self._units(X, groups, lengths, told="aic"), sample_weight)
-        return -2.0 * value + 2.0 * self._n_parameters()
+        return -2.0 * value + 2.0 * self._n_counted()
 
     # --------------------------------------------------------------- beyond
 

@@ -27,7 +27,8 @@ print(f"{len(X)} years, mean {X.mean():.1f}, variance {X.var(ddof=1):.1f}")
 # series is one sequence, which is what ``fit(X)`` means. The rates are put in order: which state is the
 # first is chance.
 
-settings = dict(n_init=30, init_params="random_from_data", tol=1e-7, max_iter=2000, random_state=0)
+settings = dict(n_init=30, init_params="random_from_data", random_state=0)
+settings |= dict(tol=1e-7, max_iter=2000)
 models = {}
 print("states  -log L    AIC    BIC    BIC*  rates")
 for K in range(1, 6):
