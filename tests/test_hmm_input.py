@@ -595,3 +595,13 @@ def test_sparse_sequences_in_a_list():
     np.testing.assert_allclose(model.score(mixed), model.score(parts), rtol=1e-12)
     with refused("sequence 1 of the list has 2 features", "sequence 0 has 3"):
         model.fit([parts[0], parts[1][:, :2]])
+
+
+def test_an_array_of_tables_is_a_list_of_them():
+    tables = np.empty(len(PARTS), dtype=object)
+    tables[:] = [np.asarray(part) for part in PARTS]
+    found, expected = (
+        GaussianHMM(2, random_state=0).fit(given) for given in (tables, list(tables))
+    )
+    assert found.n_sequences_ == len(PARTS)
+    np.testing.assert_array_equal(found.transmat_, expected.transmat_)

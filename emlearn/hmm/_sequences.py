@@ -23,6 +23,8 @@ def read_list(X: Any, groups: Any, lengths: Any) -> tuple[Any, Any]:
         raise ValueError(
             "X has three axes. Sequences of the same length are a list of tables: give list(X)."
         )
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1 and any(map(_is_table, X)):
+        X = X.tolist()
     if not isinstance(X, list | tuple):
         return X, lengths
     if not len(X):
