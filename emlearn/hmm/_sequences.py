@@ -47,7 +47,7 @@ def read_list(X: Any, groups: Any, lengths: Any) -> tuple[Any, Any]:
     lengths = [x.shape[0] if hasattr(x, "shape") else len(x) for x in X]
     if min(lengths) == 0:
         raise ValueError(f"X: sequence {lengths.index(0)} of the list is empty. Leave it out.")
-    return _stack(list(X), lengths), lengths
+    return _stack(list(X)), lengths
 
 
 def _are_columns(X: Any) -> bool:
@@ -68,7 +68,7 @@ def _is_table(x: Any) -> bool:
     )
 
 
-def _stack(tables: list[Any], lengths: list[int]) -> Any:
+def _stack(tables: list[Any]) -> Any:
     frames = [hasattr(x, "columns") for x in tables]
     if all(frames):
         names = [list(x.columns) for x in tables]
