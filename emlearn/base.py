@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._data import check_data, check_weights
+from ._parameters import ENGINE
 from ._watch import FitWatch
 from .em import loop
 from .em.reduce import add_steps, map_reduce, row_blocks, row_size, take_rows, unit_blocks
@@ -42,6 +43,7 @@ _DEFAULTS: dict[str, Any] = {
     "verbose_interval": 10,
     "n_jobs": None,
     "accelerate": None,
+    **{name: parameter.default for name, parameter in ENGINE.items()},
 }
 
 # multiplications of an E-step, about a quarter of a millisecond, below which threads wait for each other
@@ -197,13 +199,14 @@ class EMMixin(CallbackSupportMixin):
     _parameter_constraints: dict = {
         "tol": [Interval(Real, 0.0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
         "accelerate": [StrOptions(set(ACCELERATORS)), None],
+        **{name: parameter.allowed for name, parameter in ENGINE.items()},
     }
 
     # ------------------------------------------------- what a model says

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import BayesianGaussianMixture as ScikitLearn
 from threadpoolctl import threadpool_limits
 
+from emlearn._parameters import ENGINE
 from emlearn.datasets import load_faithful
 from emlearn.em import block_rows
 from emlearn.exceptions import ObjectiveFellWarning, SingularError
@@ -132,7 +133,9 @@ def test_given_priors_and_samples_are_those_of_scikit_learn(kind):
 
 def test_signature_and_attributes_are_those_of_scikit_learn():
     theirs = ScikitLearn().get_params()
-    assert {**theirs, "n_jobs": None, "accelerate": None} == BayesianGaussianMixture().get_params()
+    engine = {name: parameter.default for name, parameter in ENGINE.items()}
+    ours = {**theirs, "n_jobs": None, "accelerate": None, **engine}
+    assert ours == BayesianGaussianMixture().get_params()
     X = DATA["iris"][0]
     for prior in PRIORS:
         fit, reference = (

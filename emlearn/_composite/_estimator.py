@@ -15,6 +15,7 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._data import check_data, check_frame, column_name
+from .._parameters import declare
 from ..base import EMMixin
 from ..distributions import Distribution, Prior
 from ..em.parts import divide_start
@@ -45,6 +46,10 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
         "init_params": [StrOptions(set(METHODS)), "array-like", dict, callable],
         "prior": [StrOptions({"default"}), Prior, None],
     }
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        declare(cls)
 
     # --------------------------------------------------- what a family says
 
@@ -95,15 +100,6 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
 
     def row_cost(self, n_features: float) -> float:
         return self._resolved().row_cost(self.n_components, n_features)
-
-    def e_step(
-        self, parameters: Parameters, X: Any, sample_weight: np.ndarray | None = None
-    ) -> tuple[Statistics, float]:
-        model = self._fitted_model()
-        return model.e_step(parameters, model.prepare(X), sample_weight)
-
-    def m_step(self, statistics: Joint, parameters: Parameters | None) -> Parameters:
-        return self._fitted_model().m_step(statistics, parameters)
 
     # ---------------------------------------------------------------- start
 

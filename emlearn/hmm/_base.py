@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._composite import CompositeEstimator, Fitted, Parameters
 from .._data import check_probabilities, check_shape, check_weights, read_array
+from .._parameters import set_engine_parameters
 from ..distributions import Distribution, Prior
 from ..em.starts import LabelStart, Start
 from ..em.units import Units
@@ -66,6 +67,7 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         verbose_interval: int,
         n_jobs: int | None,
         accelerate: str | None,
+        **engine: Any,
     ) -> None:
         self.n_components = n_components
         self.topology = topology
@@ -82,6 +84,7 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         self.verbose_interval = verbose_interval
         self.n_jobs = n_jobs
         self.accelerate = accelerate
+        set_engine_parameters(self, engine)
 
     # ----------------------------------------------------------------- fit
 

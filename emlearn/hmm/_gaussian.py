@@ -130,6 +130,7 @@ class GaussianHMM(BaseHMM):
         verbose_interval: int = 10,
         n_jobs: int | None = None,
         accelerate: str | None = None,
+        **engine: Any,
     ) -> None:
         super().__init__(
             n_components,
@@ -147,6 +148,7 @@ class GaussianHMM(BaseHMM):
             verbose_interval=verbose_interval,
             n_jobs=n_jobs,
             accelerate=accelerate,
+            **engine,
         )
         self.covariance_type = covariance_type
         self.reg_covar = reg_covar

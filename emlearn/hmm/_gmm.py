@@ -138,6 +138,7 @@ class GMMHMM(BaseHMM):
         verbose_interval: int = 10,
         n_jobs: int | None = None,
         accelerate: str | None = None,
+        **engine: Any,
     ) -> None:
         super().__init__(
             n_components,
@@ -155,6 +156,7 @@ class GMMHMM(BaseHMM):
             verbose_interval=verbose_interval,
             n_jobs=n_jobs,
             accelerate=accelerate,
+            **engine,
         )
         self.n_mix = n_mix
         self.covariance_type = covariance_type

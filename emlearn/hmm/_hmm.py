@@ -118,6 +118,7 @@ class HMM(BaseHMM):
         verbose_interval: int = 10,
         n_jobs: int | None = None,
         accelerate: str | None = None,
+        **engine: Any,
     ) -> None:
         super().__init__(
             n_components,
@@ -135,6 +136,7 @@ class HMM(BaseHMM):
             verbose_interval=verbose_interval,
             n_jobs=n_jobs,
             accelerate=accelerate,
+            **engine,
         )
         self.distribution = distribution
 

@@ -108,6 +108,7 @@ class MultinomialHMM(BaseHMM):
         verbose_interval: int = 10,
         n_jobs: int | None = None,
         accelerate: str | None = None,
+        **engine: Any,
     ) -> None:
         super().__init__(
             n_components,
@@ -125,4 +126,5 @@ class MultinomialHMM(BaseHMM):
             verbose_interval=verbose_interval,
             n_jobs=n_jobs,
             accelerate=accelerate,
+            **engine,
         )

@@ -117,6 +117,7 @@ class PoissonHMM(BaseHMM):
         verbose_interval: int = 10,
         n_jobs: int | None = None,
         accelerate: str | None = None,
+        **engine: Any,
     ) -> None:
         super().__init__(
             n_components,
@@ -134,4 +135,5 @@ class PoissonHMM(BaseHMM):
             verbose_interval=verbose_interval,
             n_jobs=n_jobs,
             accelerate=accelerate,
+            **engine,
         )

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval
 
 from .._composite import CompositeEstimator, Fitted
 from .._data import check_mixing_weights, check_shape, read_array
+from .._parameters import set_engine_parameters
 from ..distributions import Distribution, Prior, WithNoise
 from ..em.starts import Start
 from ..em.statistics import Joint
@@ -62,6 +63,7 @@ class BaseMixture(ScoresMixin, DensityMixin, CompositeEstimator, ABC):
         verbose_interval: int,
         n_jobs: int | None,
         accelerate: str | None,
+        **engine: Any,
     ) -> None:
         self.n_components = n_components
         self.prior = prior
@@ -76,6 +78,7 @@ class BaseMixture(ScoresMixin, DensityMixin, CompositeEstimator, ABC):
         self.verbose_interval = verbose_interval
         self.n_jobs = n_jobs
         self.accelerate = accelerate
+        set_engine_parameters(self, engine)
 
     # --------------------------------------------------- what a family says
 

@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 
 from .._composite import CompositeEstimator
 from .._data import check_shape, read_array
+from .._parameters import set_engine_parameters
 from ..distributions import Gaussian, GaussianParameters
 from ..distributions.covariance import COVARIANCES
 from ..em.reduce import row_blocks
@@ -196,6 +197,7 @@ class BayesianGaussianMixture(BaseMixture):
         verbose_interval: int = 10,
         n_jobs: int | None = None,
         accelerate: str | None = None,
+        **engine: Any,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -216,6 +218,7 @@ class BayesianGaussianMixture(BaseMixture):
         self.verbose_interval = verbose_interval
         self.n_jobs = n_jobs
         self.accelerate = accelerate
+        set_engine_parameters(self, engine)
 
     # there is no likelihood that these could be of
     bic = available_if(_has_no_likelihood)(BaseMixture.bic)

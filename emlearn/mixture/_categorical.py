@@ -114,6 +114,7 @@ class CategoricalMixture(BaseMixture):
         verbose_interval: int = 10,
         n_jobs: int | None = None,
         accelerate: str | None = None,
+        **engine: Any,
     ) -> None:
         super().__init__(
             n_components,
@@ -129,6 +130,7 @@ class CategoricalMixture(BaseMixture):
             verbose_interval=verbose_interval,
             n_jobs=n_jobs,
             accelerate=accelerate,
+            **engine,
         )
         self.categories = categories
         self.handle_unknown = handle_unknown

@@ -170,6 +170,7 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
         noise: bool | float = False,
         prior: Any = None,
         weight_concentration_prior: float | None = None,
+        **engine: Any,
     ) -> None:
         super().__init__(
             n_components,
@@ -185,6 +186,7 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
             verbose_interval=verbose_interval,
             n_jobs=n_jobs,
             accelerate=accelerate,
+            **engine,
         )
         self.covariance_type = covariance_type
         self.reg_covar = reg_covar

@@ -97,6 +97,7 @@ class PoissonMixture(BaseMixture):
         verbose_interval: int = 10,
         n_jobs: int | None = None,
         accelerate: str | None = None,
+        **engine: Any,
     ) -> None:
         super().__init__(
             n_components,
@@ -112,4 +113,5 @@ class PoissonMixture(BaseMixture):
             verbose_interval=verbose_interval,
             n_jobs=n_jobs,
             accelerate=accelerate,
+            **engine,
         )

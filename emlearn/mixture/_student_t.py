@@ -144,6 +144,7 @@ class StudentTMixture(ConditioningMixin, BaseMixture):
         verbose_interval: int = 10,
         n_jobs: int | None = None,
         accelerate: str | None = None,
+        **engine: Any,
     ) -> None:
         super().__init__(
             n_components,
@@ -159,6 +160,7 @@ class StudentTMixture(ConditioningMixin, BaseMixture):
             verbose_interval=verbose_interval,
             n_jobs=n_jobs,
             accelerate=accelerate,
+            **engine,
         )
         self.covariance_type = covariance_type
         self.degrees_of_freedom = degrees_of_freedom

@@ -124,6 +124,7 @@ class VonMisesFisherMixture(BaseMixture):
         verbose_interval: int = 10,
         n_jobs: int | None = None,
         accelerate: str | None = None,
+        **engine: Any,
     ) -> None:
         super().__init__(
             n_components,
@@ -139,6 +140,7 @@ class VonMisesFisherMixture(BaseMixture):
             verbose_interval=verbose_interval,
             n_jobs=n_jobs,
             accelerate=accelerate,
+            **engine,
         )
         self.concentration = concentration
         self.normalize = normalize
