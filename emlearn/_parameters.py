@@ -125,7 +125,7 @@ def set_engine_parameters(estimator: Any, given: Mapping[str, Any]) -> None:
 
 
 def declare(cls: type) -> None:
-    """Write the parameters of the engine into signature and docstring of a class whose ``__init__`` takes ``**engine``."""
+    """Write these parameters into signature and docstring of a class whose ``__init__`` takes ``**engine``."""
     init: Callable[..., None] | None = vars(cls).get("__init__")
     if init is None:
         return

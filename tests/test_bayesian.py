@@ -134,8 +134,8 @@ def test_given_priors_and_samples_are_those_of_scikit_learn(kind):
 def test_signature_and_attributes_are_those_of_scikit_learn():
     theirs = ScikitLearn().get_params()
     engine = {name: parameter.default for name, parameter in ENGINE.items()}
-    ours = {**theirs, "n_jobs": None, "accelerate": None, **engine}
-    assert ours == BayesianGaussianMixture().get_params()
+    expected = {**theirs, "n_jobs": None, "accelerate": None, **engine}
+    assert expected == BayesianGaussianMixture().get_params()
     X = DATA["iris"][0]
     for prior in PRIORS:
         fit, reference = (
