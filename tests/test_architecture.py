@@ -21,7 +21,10 @@ ALLOWED = {
     "_data": set(),
     "_parameters": set(),
     "_watch": {"em"},
-    "base": {"_data", "_parameters", "_watch", "em", "exceptions"},
+    "_blocks": {"em"},
+    "_fit": {"_watch", "em", "exceptions"},
+    "_partial": {"_fit", "em", "exceptions"},
+    "base": {"_blocks", "_data", "_fit", "_parameters", "_partial", "_watch", "em", "exceptions"},
     "_composite": {"_data", "_parameters", "base", "distributions", "em", "exceptions"},
     "mixture": {
         "_composite",

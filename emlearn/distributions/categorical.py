@@ -18,7 +18,7 @@ from .._kernels import COMPILED
 from .._kernels import labels as kernel
 from .._kernels import labels_twin as twin
 from ..em.statistics import Sums
-from ._base import check_domain, check_sums
+from ._base import Fold, check_domain, check_sums
 from ._linear import ConjugatePrior, LinearFamily, keep_empty
 
 __all__ = ["Categorical", "CategoricalParameters"]
@@ -160,7 +160,9 @@ class Categorical(LinearFamily):
             return self
         return self._with_sizes([len(column) for column in names])
 
-    def bind(self, X: np.ndarray, sample_weight: np.ndarray | None) -> Self:
+    def bind(
+        self, X: np.ndarray, sample_weight: np.ndarray | None, fold: Fold | None = None
+    ) -> Self:
         if hasattr(self, "_sizes"):
             return self
         return self._with_sizes(X.max(axis=0) + 1)

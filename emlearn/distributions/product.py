@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._param_validation import StrOptions
 
 from ..em.statistics import Joint
-from ._base import Distribution, Prior
+from ._base import Distribution, Fold, Prior
 from .bernoulli import Bernoulli
 from .categorical import Categorical
 from .gamma import Gamma
@@ -69,7 +70,12 @@ class ProductPrior(Prior):
         self.priors = priors
 
     def bind(
-        self, X: Any, sample_weight: np.ndarray | None, n_components: int, distribution: Any
+        self,
+        X: Any,
+        sample_weight: np.ndarray | None,
+        n_components: int,
+        distribution: Any,
+        fold: Fold | None = None,
     ) -> Self:
         priors = self.priors
         if priors is None:
@@ -85,11 +91,32 @@ class ProductPrior(Prior):
             )
         bound = {
             name: distribution.families[name].bind_prior(
-                prior, distribution.block(X, name), sample_weight, n_components
+                prior,
+                distribution.block(X, name),
+                sample_weight,
+                n_components,
+                **_of_block(distribution, name, fold),
             )
             for name, prior in priors.items()
         }
         return type(self)(bound)
+
+
+def _of_block(distribution: Any, name: str, fold: Fold | None) -> dict[str, Fold]:
+    """A fold over the columns of a block."""
+    if fold is None:
+        return {}
+
+    def of_block(function: Any, merge: Any) -> Any:
+        return fold(partial(_apply_to_block, function, distribution, name), merge)
+
+    return {"fold": of_block}
+
+
+def _apply_to_block(
+    function: Any, distribution: Any, name: str, X: Any, sample_weight: np.ndarray | None
+) -> Any:
+    return function(distribution.block(X, name), sample_weight)
 
 
 class Product(Distribution):
@@ -241,11 +268,11 @@ class Product(Distribution):
             start += len(columns)
         return resolved
 
-    def bind(self, X: Any, sample_weight: np.ndarray | None) -> Self:
+    def bind(self, X: Any, sample_weight: np.ndarray | None, fold: Fold | None = None) -> Self:
         bound = type(self)(self.blocks)
         bound._slices = self._slices
         bound.families = {
-            name: family.bind(self.block(X, name), sample_weight)
+            name: family.bind(self.block(X, name), sample_weight, **_of_block(self, name, fold))
             for name, family in self.families.items()
         }
         bound._scales = {}
