@@ -222,6 +222,9 @@ class Categorical(LinearFamily):
         totals = kernel.totals(features, _int32(sizes), weights)
         return Sums({"weight": weights.sum(axis=0), "sum": totals})
 
+    def expected_statistics(self, parameters: CategoricalParameters, weights: np.ndarray) -> Sums:
+        return Sums({"weight": weights, "sum": weights[:, None] * parameters.probabilities})
+
     # ------------------------------------------------------------- M-step
 
     def m_step(

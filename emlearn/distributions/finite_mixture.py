@@ -186,6 +186,15 @@ class FiniteMixture(Around):
         joint = Joint({"mixture": Sums({"counts": within}), "members": statistics})
         return np.concatenate([within.sum(axis=1), counts[K * M :]]), joint, value
 
+    def expected_statistics(
+        self, parameters: FiniteMixtureParameters, weights: np.ndarray
+    ) -> Joint | None:
+        counts = weights[:, None] * parameters.mixture_weights
+        members = self.family.expected_statistics(parameters.members, counts.ravel())
+        if members is None:
+            return None
+        return Joint({"mixture": Sums({"counts": counts}), "members": members})
+
     # ------------------------------------------------------------- M-step
 
     def m_step(

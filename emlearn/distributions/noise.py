@@ -121,6 +121,11 @@ class WithNoise(Around):
             parameters.components, log_weights, features, sample_weight, -parameters.log_volume
         )
 
+    def expected_statistics(
+        self, parameters: NoisyParameters, weights: np.ndarray
+    ) -> Statistics | None:
+        return self.family.expected_statistics(parameters.components, weights[:-1])
+
     # ------------------------------------------------------------- M-step
 
     def m_step(

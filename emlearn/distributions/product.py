@@ -371,6 +371,15 @@ class Product(Distribution):
             }
         )
 
+    def expected_statistics(
+        self, parameters: ProductParameters, weights: np.ndarray
+    ) -> Joint | None:
+        parts = {
+            name: family.expected_statistics(parameters.parts[name], weights)
+            for name, family in self.families.items()
+        }
+        return None if any(part is None for part in parts.values()) else Joint(parts)
+
     # ------------------------------------------------------------- M-step
 
     def m_step(

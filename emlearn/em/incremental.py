@@ -62,7 +62,7 @@ def _pair(below: list[Statistics], i: int) -> Statistics:
 
 
 class IncrementalState(OnlineState):
-    """An iteration is a pass over the blocks, in their order: an M-step, then the E-step of one block.
+    """An iteration is a pass over the blocks, in their order: the E-step of one block, then an M-step.
 
     Each M-step raises a lower bound of the objective, which the blocks' statistics of other parameters make.
 
@@ -112,14 +112,15 @@ class IncrementalState(OnlineState):
 
     def step(self) -> tuple[float, float]:
         """One pass."""
-        problem, parameters, value = self.problem, self.parameters, 0.0
+        problem, value = self.problem, 0.0
+        parameters = problem.m_step(self.tree.root, self.parameters)
         for number, batch in enumerate(self._batches()):
-            parameters = problem.m_step(self.tree.root, parameters)
             step = problem.at(problem.mode.drawn(self.n_steps)) if problem.mode.seed else problem
             part, log_likelihood, _ = step.batch_step(parameters, batch)
             if math.isnan(log_likelihood):
                 raise SingularError("the objective of a block is not a number")
             self.tree.replace(number, part)
+            parameters = problem.m_step(self.tree.root, parameters)
             value += log_likelihood
             self.n_steps += 1
         self.n_e_steps += 1
