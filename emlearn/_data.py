@@ -19,6 +19,7 @@ __all__ = [
     "check_shape",
     "check_weights",
     "column_name",
+    "is_dask",
     "read_array",
 ]
 
@@ -48,6 +49,7 @@ def check_data(
     NotImplementedError
         If X is an array of another library and ``array_api_dispatch`` is on.
     """
+    refuse_dask(X)
     name = type(estimator).__name__
     if get_config()["array_api_dispatch"] and _is_foreign_array(X):
         raise NotImplementedError(
@@ -84,6 +86,7 @@ def check_frame(estimator: Any, X: Any, *, reset: bool) -> Any:
     ValueError, TypeError
         scikit-learn's.
     """
+    refuse_dask(X)
     if hasattr(X, "columns") and hasattr(X, "dtypes") and hasattr(X, "shape"):
         if X.shape[0] == 0:
             raise ValueError(
@@ -92,6 +95,20 @@ def check_frame(estimator: Any, X: Any, *, reset: bool) -> Any:
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X
     return check_data(estimator, X, reset=reset, dtype=None, ensure_all_finite=False)
+
+
+def is_dask(X: Any) -> bool:
+    """Whether X is a collection of Dask, which need not be installed to say so."""
+    return type(X).__module__.partition(".")[0] == "dask"
+
+
+def refuse_dask(X: Any) -> None:
+    """TypeError for a Dask collection, which reading it here would bring to this machine."""
+    if is_dask(X):
+        raise TypeError(
+            f"X is a Dask {type(X).__name__}, which fit, predict, predict_proba, score_samples, score and the"
+            " information criteria take. Give this method X.compute(), if that fits in memory, or a partition at a time."
+        )
 
 
 def _is_aligned(X: np.ndarray) -> bool:

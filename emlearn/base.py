@@ -15,8 +15,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._blocks import BlockReader, MappedRows, is_mapped
-from ._data import check_data, check_length, check_weights
+from ._dask import DaskSource
+from ._data import check_data, check_length, check_weights, is_dask
 from ._fit import ACCELERATORS, Fit
+from ._lazy import added
 from ._parameters import ENGINE
 from ._partial import take_in
 from .em import loop
@@ -347,6 +349,8 @@ class EMMixin(CallbackSupportMixin):
 
     def _source(self, X: Any, y: Any, metadata: dict[str, Any]) -> Source:
         """Where the rows of a fit come from."""
+        if is_dask(X):
+            return DaskSource.of(self, X, metadata)
         if is_mapped(X):
             return self._mapped(X, y, metadata)
         block = self._read_block(X, y, reset=not self._continues(), **metadata)
@@ -358,6 +362,21 @@ class EMMixin(CallbackSupportMixin):
         """Rows and what belongs to them, checked and encoded."""
         X = self._check_data(X, reset=reset)
         return Block(X, check_weights(sample_weight, X))
+
+    def _learn_part(self, X: Any) -> dict[str, Any]:
+        """What some of the rows say of what is learned of all, beside number and names of the columns."""
+        self._check_data(X, reset=True)
+        return {}
+
+    def _merge_learned(self, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+        """What two parts of the rows say together."""
+        return a
+
+    def _check_learned(self, learned: dict[str, Any], column: Any) -> None:
+        """ValueError where all parts together do not say enough."""
+
+    def _check_partitions(self, n: int, metadata: dict[str, Any]) -> None:
+        """ValueError where ``n`` partitions of the rows may cut a unit."""
 
     def _check_against(self, source: Source) -> None:
         """ValueError where the parameters of the constructor do not fit the data."""
@@ -466,9 +485,15 @@ class EMMixin(CallbackSupportMixin):
         float
         """
         check_is_fitted(self)
+        value, weight = self._log_likelihood(X, sample_weight)
+        return value / (1.0 if getattr(self._fitted_model(), "total_scale", False) else weight)
+
+    @added
+    def _log_likelihood(self, X: Any, sample_weight: Any) -> tuple[float, float]:
+        """The log-likelihood of all rows, and what they count."""
         X = self._check_data(X, reset=False)
         sample_weight = check_weights(sample_weight, X)
         with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
             source = InMemory(Block(X, sample_weight), self._blocks)
             problem = ModelProblem(self._fitted_model(), source, workers)
-            return problem.log_likelihood(self.recall())[1] / problem.total
+            return problem.log_likelihood(self.recall())[1], problem.rows

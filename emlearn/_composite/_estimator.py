@@ -280,6 +280,28 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
         return tags
 
     def _check_data(self, X: Any, *, reset: bool, finite: bool = True) -> Any:
+        X, distribution = self._read_rows(X, reset=reset, finite=finite)
+        X, learned = distribution.encode(
+            X, None if reset else Fitted(self), partial(column_name, self)
+        )
+        if reset:
+            for name, value in learned.items():
+                setattr(self, f"{name}_", value)
+        return X
+
+    def _learn_part(self, X: Any) -> dict[str, Any]:
+        self._distribution()._validate_params()
+        X, distribution = self._read_rows(X, reset=True)
+        return distribution.learn(X, partial(column_name, self))
+
+    def _merge_learned(self, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+        return self._full_distribution().merge_learned(a, b)
+
+    def _check_learned(self, learned: dict[str, Any], column: Any) -> None:
+        self._full_distribution().check_learned(learned, column)
+
+    def _read_rows(self, X: Any, *, reset: bool, finite: bool = True) -> tuple[Any, Distribution]:
+        """Rows as the family takes them, and the family."""
         distribution = self._full_distribution()
         if distribution.takes_frames:
             X = check_frame(self, X, reset=reset)
@@ -288,13 +310,7 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
                 X = X.copy()  # validation sums duplicates in place
             finite = finite or not distribution.checks_finite
             X = check_data(self, X, reset=reset, finite=finite, **distribution.check_arguments)
-        X, learned = distribution.encode(
-            X, None if reset else Fitted(self), partial(column_name, self)
-        )
-        if reset:
-            for name, value in learned.items():
-                setattr(self, f"{name}_", value)
-        return X
+        return X, distribution
 
     def _read_block(
         self,

@@ -107,6 +107,23 @@ class Distribution(BaseEstimator, ABC):
         """
         return X, {}
 
+    def learn(self, X: Any, column: Callable[[int], str]) -> dict[str, Any]:
+        """What some of the rows say of what :meth:`encode` learns of all: values that are merged."""
+        return {}
+
+    def merge_learned(self, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+        """What two parts of the rows say together.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If they contradict each other.
+        """
+        return a
+
+    def check_learned(self, learned: Mapping[str, Any], column: Callable[[int], str]) -> None:
+        """ValueError where all rows together do not say what :meth:`encode` needs."""
+
     def decode(self, X: np.ndarray, learned: Mapping[str, Any]) -> np.ndarray:
         """Rows that were sampled as the user gives them: the inverse of :meth:`encode`."""
         return X

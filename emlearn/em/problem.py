@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from .posteriors import SOFT, PosteriorMode
-from .reduce import add_steps
+from .reduce import add_steps, add_weighed_steps
 from .sources import Block, Source
 from .statistics import Statistics
 from .threads import Workers
@@ -32,6 +32,11 @@ def block_step(
     return model.e_step(parameters, block.prepared(model, keep), block.sample_weight, **options)
 
 
+def weighed_step(*arguments: Any) -> tuple[Statistics, float, float]:
+    """The same, and what the rows of the block count."""
+    return *block_step(*arguments), arguments[-1].weight
+
+
 class ModelProblem:
     """The E-step mapped over blocks of rows, the objective a mean over the rows, or a total.
 
@@ -49,12 +54,14 @@ class ModelProblem:
         self, model: Any, source: Source, workers: Workers | None, mode: PosteriorMode = SOFT
     ) -> None:
         self.model, self.source, self.workers, self.mode = model, source, workers, mode
+        self.outgoing = source.outgoing(model)
         self.rows = source.weight
         self.total = 1.0 if getattr(model, "total_scale", False) else self.rows
         if hasattr(model, "bound"):
             self.bound = self._bound
         # a model whose units may be long maps over their rows in the same threads
         threaded = getattr(model, "takes_workers", False) and workers is not None
+        threaded = threaded and not source.remote
         self.tools = {"workers": workers} if threaded else {}
 
     def at(self, mode: PosteriorMode) -> ModelProblem:
@@ -83,20 +90,14 @@ class ModelProblem:
         )
         return statistics, float(value)
 
-    def _step(self, parameters: Any, keep: bool) -> Any:
-        return partial(block_step, self.model, parameters, self.mode, self.tools, keep)
+    def _step(self, parameters: Any, keep: bool, step: Any = block_step) -> Any:
+        return partial(step, self.outgoing, parameters, self.mode, self.tools, keep)
 
-    def batch_step(self, parameters: Any, batch: list[Block]) -> tuple[Statistics, float, float]:
-        """Statistics, log-likelihood and weight of some blocks."""
-        step = self._step(parameters, False)
-        weight = sum(block.weight for block in batch)
-        if len(batch) == 1 or self.workers is None:
-            statistics, value = step(batch[0])
-            for block in batch[1:]:
-                statistics, value = add_steps((statistics, value), step(block))
-        else:
-            calls = [partial(step, block) for block in batch]
-            statistics, value = self.workers.map_reduce(calls, add_steps)
+    def batch_step(self, parameters: Any, batch: Any) -> tuple[Statistics, float, float]:
+        """Statistics, log-likelihood and weight of a batch."""
+        statistics, value, weight = self.source.map_batch(
+            self._step(parameters, False, weighed_step), batch, add_weighed_steps, self.workers
+        )
         return statistics, float(value), weight
 
     def m_step(self, statistics: Statistics, parameters: Any) -> Any:

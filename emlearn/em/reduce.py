@@ -115,3 +115,10 @@ def map_reduce(
 def add_steps(a: tuple[Any, float], b: tuple[Any, float]) -> tuple[Any, float]:
     """Merge two E-steps: statistics and log-likelihood."""
     return a[0] + b[0], a[1] + b[1]
+
+
+def add_weighed_steps(
+    a: tuple[Any, float, float], b: tuple[Any, float, float]
+) -> tuple[Any, float, float]:
+    """The same with what their rows count."""
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2]

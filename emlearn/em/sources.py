@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -123,14 +124,22 @@ class Survey:
 
     The sample has every row where they are few. Else each unit has a random number, the same in each fit, and
     those with the lowest are kept, in their order.
+
+    Parameters
+    ----------
+    seed : tuple of int
+        Of these numbers: surveys that are merged have different ones.
+    most : int or None
+        Rows of a sample; None is the usual number.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seed: tuple[int, ...] = (0,), most: int | None = None) -> None:
+        self.most = _START_ROWS if most is None else most
         self.n_rows, self.n_units, self.weight, self.n_counting = 0, 0, 0.0, 0
         self.n_features = -1
         self.dtype: Any = None
         self.weighted = self.labelled = False
-        self._rng = np.random.default_rng(0)
+        self._rng = np.random.default_rng(seed)
         self._kept: list[tuple[np.ndarray, Block]] = []
         self._n_kept = 0
 
@@ -151,8 +160,24 @@ class Survey:
         self._n_kept += block.n_rows
         self._prune(2 * self._room())
 
+    def merge(self, other: Survey) -> Survey:
+        """This and another, whose blocks follow; neither has more rows in its sample than it may."""
+        both = copy.copy(self)
+        for name in ("n_rows", "n_units", "weight", "n_counting", "_n_kept"):
+            setattr(both, name, getattr(self, name) + getattr(other, name))
+        both.weighted = self.weighted or other.weighted
+        both.labelled = self.labelled or other.labelled
+        both.dtype = np.result_type(self.dtype, other.dtype)
+        both._kept = self._kept + other._kept
+        return both.prune()
+
+    def prune(self) -> Survey:
+        """Let go of rows that will not be in the sample."""
+        self._prune(self._room())
+        return self
+
     def _room(self) -> int:
-        return max(1, min(_START_ROWS, _START_NUMBERS // max(1, self.n_features)))
+        return max(1, min(self.most, _START_NUMBERS // max(1, self.n_features)))
 
     def _prune(self, most: int) -> None:
         if self._n_kept <= most:
@@ -211,6 +236,8 @@ class Source(ABC):
     goes_on = False
     #: True where all rows are in memory, and what a model prepares of them may stay there as well
     in_memory = False
+    #: True where blocks are elsewhere, and functions go to them
+    remote = False
 
     @abstractmethod
     def parts(self) -> Iterator[Callable[[], Block]]:
@@ -235,8 +262,27 @@ class Source(ABC):
         return self.map_reduce(partial(_on_rows, function), merge)
 
     @abstractmethod
-    def batches(self, size: int, rng: np.random.Generator | None) -> Iterator[list[Block]]:
-        """All rows once, about ``size`` at a time, in whole units; in random order if there is a generator."""
+    def batches(self, size: int, rng: np.random.Generator | None) -> Iterator[Any]:
+        """All rows once, about ``size`` at a time, in whole units; in random order if there is a generator.
+
+        A batch is a list of blocks, or whatever :meth:`map_batch` takes.
+        """
+
+    def map_batch(
+        self,
+        function: Callable[[Block], T],
+        batch: Any,
+        merge: Callable[[T, T], T],
+        workers: Workers | None = None,
+    ) -> T:
+        """``merge`` of ``function(block)`` over the blocks of a batch, in their order."""
+        if len(batch) == 1:
+            return function(batch[0])
+        return (workers or Workers(1)).map_reduce([partial(function, b) for b in batch], merge)
+
+    def outgoing(self, model: Any) -> Any:
+        """The model as functions have it that are mapped over the blocks."""
+        return model
 
 
 def _apply(function: Callable[[Block], T], part: Callable[[], Block]) -> T:

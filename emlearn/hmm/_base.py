@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
+from functools import partial
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -21,7 +22,7 @@ from ..em.starts import LabelStart, Start
 from ..em.units import Units
 from ..latent import Chain, ChainParameters, ChainPrior
 from ._inference import InferenceMixin
-from ._model import HMMModel
+from ._model import HMMModel, chain_cost
 from ._sequences import check_even, check_y, read_ends, read_list, spread_weights
 
 __all__ = ["BaseHMM"]
@@ -201,6 +202,19 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
             pieces.append((rows, {**own, "lengths": (ends - begins)[inside]}))
         return pieces
 
+    def _check_partitions(self, n: int, metadata: dict[str, Any]) -> None:
+        if metadata.get("lengths") is not None:
+            raise ValueError(
+                "lengths do not say what is in a partition of Dask. Give groups: an array or a series with the sequence"
+                " of each row."
+            )
+        if n > 1 and metadata.get("groups") is None:
+            raise ValueError(
+                f"X has {n} partitions, and a sequence may not be in two. Give groups, the sequence of each row, as an"
+                " array or a series with the same partitions; if X is one sequence, make one partition of it:"
+                " X.rechunk(-1), or repartition(1) of a data frame."
+            )
+
     def _check_against(self, source: Source) -> None:
         if self._continues():
             self._check_continues()
@@ -285,7 +299,7 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         self, distribution: Distribution, prior: Prior | None = None, latent_prior: Any = None
     ) -> HMMModel:
         model = HMMModel(Chain(self._allowed), distribution, prior, latent_prior)
-        model.cost = self.row_cost
+        model.cost = partial(chain_cost, distribution, self.n_components)
         return model
 
     def _allowed(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -351,8 +365,7 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         return ChainPrior(*arrays)
 
     def row_cost(self, n_features: float) -> float:
-        K = self.n_components
-        return self._resolved().row_cost(K, n_features) + 4.0 * K * (K + 8)
+        return chain_cost(self._resolved(), self.n_components, n_features)
 
     # ---------------------------------------------------------------- start
 

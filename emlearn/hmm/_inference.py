@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._composite import Fitted
 from .._data import check_probabilities, check_weights
+from .._lazy import added, lazy
 from ..em.reduce import map_reduce, take_rows
 from ..em.threads import Workers, single_threaded_blas
 from ..em.units import Units
@@ -111,6 +112,11 @@ class InferenceMixin:
         values = self._each(units, fill)
         return float(np.sum(values)), out
 
+    def _n_columns(self) -> int:
+        """Columns of probabilities."""
+        return len(self.startprob_)
+
+    @lazy("labels")
     def predict(
         self, X: Any, *, method: str = "viterbi", groups: Any = None, lengths: Any = None
     ) -> np.ndarray:
@@ -135,6 +141,7 @@ class InferenceMixin:
             return self.decode(X, groups=groups, lengths=lengths)[1]
         return self._proba(self._units(X, groups, lengths), method).argmax(axis=1)
 
+    @lazy("probabilities")
     def predict_proba(self, X: Any, *, groups: Any = None, lengths: Any = None) -> np.ndarray:
         """Probability of each state, for each row, given its whole sequence.
 
@@ -228,6 +235,7 @@ class InferenceMixin:
 
     # --------------------------------------------------------------- scores
 
+    @lazy("scores")
     def score_samples(self, X: Any, *, groups: Any = None, lengths: Any = None) -> np.ndarray:
         """Log-density of each row, given those before it in its sequence: they sum to the log-likelihood.
 
@@ -273,11 +281,23 @@ class InferenceMixin:
         UserWarning
             If the fit had several sequences, and now X is read as one.
         """
-        value, n = self._total(self._units(X, groups, lengths, y, told="score"), sample_weight)
+        given = {"groups": groups, "lengths": lengths, "told": "score"}
+        value, n = self._total(X, sample_weight, y=y, **given)
         return value / n
 
-    def _total(self, units: Units, sample_weight: Any) -> tuple[float, float]:
+    @added
+    def _total(
+        self,
+        X: Any,
+        sample_weight: Any,
+        *,
+        groups: Any,
+        lengths: Any,
+        told: str,
+        y: Any = None,
+    ) -> tuple[float, float]:
         """The log-likelihood, and the number of rows that count."""
+        units = self._units(X, groups, lengths, y, told=told)
         weights = check_weights(spread_weights(sample_weight, units.ends), units)
         check_even(weights, units.ends)
         rows = self._log_likelihoods(units)
@@ -307,7 +327,8 @@ class InferenceMixin:
         -------
         float
         """
-        value, n = self._total(self._units(X, groups, lengths, told="bic"), sample_weight)
+        given = {"groups": groups, "lengths": lengths, "told": "bic"}
+        value, n = self._total(X, sample_weight, **given)
         return -2.0 * value + self._n_counted() * math.log(n)
 
     def aic(
@@ -326,7 +347,8 @@ class InferenceMixin:
         -------
         float
         """
-        value, _ = self._total(self._units(X, groups, lengths, told="aic"), sample_weight)
+        given = {"groups": groups, "lengths": lengths, "told": "aic"}
+        value, _ = self._total(X, sample_weight, **given)
         return -2.0 * value + 2.0 * self._n_counted()
 
     # --------------------------------------------------------------- beyond

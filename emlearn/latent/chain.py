@@ -114,6 +114,9 @@ class Chain:
     def __init__(self, allowed: Any = None) -> None:
         self._allowed = allowed
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_allowed": self.allowed}  # whoever was to be asked stays behind
+
     @property
     def allowed(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Which first states and which transitions there are."""

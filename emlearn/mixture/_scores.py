@@ -12,7 +12,8 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._data import check_weights
+from .._data import check_weights, is_dask
+from .._lazy import added, lazy
 from ..em.reduce import map_reduce, row_blocks, row_size, take_rows
 from ..em.threads import Workers, effective_threads, single_threaded_blas
 from ..latent import Labels
@@ -75,6 +76,11 @@ class ScoresMixin:
         single = X.dtype == np.float32 and self.weights_.dtype == np.float32
         return np.float32 if single else np.float64
 
+    def _n_columns(self) -> int:
+        """Columns of probabilities."""
+        return len(self.weights_) + bool(self.noise)
+
+    @lazy("labels")
     def predict(self, X: Any) -> np.ndarray:
         """Most probable component of each row; -1 for the noise component.
 
@@ -91,6 +97,7 @@ class ScoresMixin:
             labels[labels == len(self.weights_)] = -1
         return labels
 
+    @lazy("probabilities")
     def predict_proba(self, X: Any) -> np.ndarray:
         """Posterior probability of each component, for each row.
 
@@ -104,9 +111,9 @@ class ScoresMixin:
             One column more, the last, where there is a noise component.
         """
         check_is_fitted(self)
-        K = len(self.weights_) + bool(self.noise)
-        return self._scores(X, posterior=((K,), None))["posterior"]
+        return self._scores(X, posterior=((self._n_columns(),), None))["posterior"]
 
+    @lazy("scores")
     def score_samples(self, X: Any) -> np.ndarray:
         """Log-density of each row.
 
@@ -149,6 +156,9 @@ class ScoresMixin:
         float
         """
         check_is_fitted(self)
+        if is_dask(X):
+            deviance, n = self._criterion(X, sample_weight)
+            return -deviance / 2 / n
         X = self._check_data(X, reset=False, finite=False)
         weights = check_weights(sample_weight, X)
         if self._score_type(X) != np.float32:
@@ -185,6 +195,7 @@ class ScoresMixin:
         n = float(X.shape[0] if weights is None else weights.sum())
         return n, float(value) / n, float(sure)
 
+    @added
     def _criterion(
         self, X: Any, sample_weight: Any, *, certainty: bool = False
     ) -> tuple[float, float]:
