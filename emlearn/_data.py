@@ -107,7 +107,7 @@ def refuse_dask(X: Any) -> None:
     if is_dask(X):
         raise TypeError(
             f"X is a Dask {type(X).__name__}, which fit, predict, predict_proba, score_samples, score and the"
-            " information criteria take. Give this method X.compute(), if that fits in memory, or a partition at a time."
+            " information criteria take. Give this method X.compute(), if that fits in memory, or one partition."
         )
 
 
