@@ -135,6 +135,11 @@ def filter(table, ends, startprob, transmat):
     return rows
 
 
+def log_filter(table, startprob, transmat):
+    """Logarithms of what ``filter`` makes of one unit, a new array: numbers of any size."""
+    return _forward(*_level(table), _log(startprob), _log(transmat))[0]
+
+
 def _best_path(table, log_start, log_transmat, path):
     n = len(table)
     best, possible = np.where(table > -np.inf, table, -np.inf), True
