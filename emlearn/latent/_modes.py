@@ -60,7 +60,8 @@ def draw(p: np.ndarray, uniform: np.ndarray) -> np.ndarray:
 
 
 def one_hot(labels: np.ndarray, sample_weight: np.ndarray | None, out: np.ndarray) -> np.ndarray:
-    """Fill a table (n, K) with the sample weight of each row at its label, and zeros."""
-    out[...] = 0.0
-    out[np.arange(len(labels)), labels] = 1.0 if sample_weight is None else sample_weight
+    """Fill a table (n, K) with the sample weight of each row at its label; rows of label -1 stay as they are."""
+    known = np.flatnonzero(labels >= 0)
+    out[known] = 0.0
+    out[known, labels[known]] = 1.0 if sample_weight is None else sample_weight[known]
     return out

@@ -26,7 +26,7 @@ def temper(
     startprob: np.ndarray,
     transmat: np.ndarray,
     temperature: float,
-) -> tuple[np.ndarray, np.ndarray, float]:
+) -> tuple[tuple[np.ndarray, np.ndarray], float]:
     """A chain whose joint density is a power of that of another, short of a constant for each sequence.
 
     Powers of probabilities do not sum to 1: what the rows of the matrix sum to goes into the densities of the
@@ -44,13 +44,12 @@ def temper(
 
     Returns
     -------
-    startprob : ndarray of shape (K,)
-    transmat : ndarray of shape (K, K)
+    chain : tuple of ndarray of shapes (K,) and (K, K)
     constant : float
         Logarithm of the factor that each sequence is short of.
     """
     if temperature == 1.0:
-        return startprob, transmat, 0.0
+        return (startprob, transmat), 0.0
     power = 1.0 / temperature
     table *= power
     first, constant = _power(startprob[None], power)
@@ -58,7 +57,7 @@ def temper(
     last = table[ends - 1].copy()
     table += sums
     table[ends - 1] = last
-    return first[0], transmat, float(constant[0])
+    return (first[0], transmat), float(constant[0])
 
 
 def _power(p: np.ndarray, power: float) -> tuple[np.ndarray, np.ndarray]:

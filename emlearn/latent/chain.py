@@ -180,14 +180,16 @@ class Chain:
         if mode.kind == "hard":
             path, rows = best_path(table, ends, *chain)
         else:
-            startprob, transmat, constant = temper(table, ends, *chain, mode.temperature)
+            tempered, constant = temper(table, ends, *chain, mode.temperature)
             if mode.kind == "soft":
                 transitions, start, rows = _smooth(
-                    table, ends, startprob, transmat, sample_weight, run, spare
+                    table, ends, *tempered, sample_weight, run, spare
                 )
-                start = np.where(startprob > 0, start, 0.0)
+                start = np.where(parameters.startprob > 0, start, 0.0)
+                if labels is not None:  # to the bit
+                    one_hot(np.asarray(labels), sample_weight, table)
             else:
-                path, rows = draw_path(table, ends, startprob, transmat, mode.generator())
+                path, rows = draw_path(table, ends, *tempered, mode.generator())
             rows[np.r_[0, ends[:-1]]] += constant
             rows *= mode.temperature
         if mode.kind != "soft":
