@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
+from scipy.special import logsumexp
 
 from .._kernels import chain as kernel
 from .._kernels import chain_twin as twin
 from ._modes import draw
 
-__all__ = ["best_path", "count_path", "draw_path", "temper"]
+__all__ = ["Power", "best_path", "count_path", "draw_path", "temper"]
 
 # most numbers of a table of draws, and most states for which a table is less work than one row after the other
 _TABLE, _FEW = 2**17, 48
@@ -20,14 +22,35 @@ _TABLE, _FEW = 2**17, 48
 _SURE = 1e-10
 
 
+class Power(NamedTuple):
+    """A chain whose joint density is a power of that of another, short of a constant for each sequence.
+
+    Attributes
+    ----------
+    startprob, log_startprob : ndarray of shape (K,)
+    transmat, log_transmat : ndarray of shape (K, K)
+    constant : float
+        Logarithm of the factor that each sequence is short of.
+    cold : bool
+        Whether there are probabilities that logarithms alone can hold.
+    """
+
+    startprob: np.ndarray
+    transmat: np.ndarray
+    log_startprob: np.ndarray
+    log_transmat: np.ndarray
+    constant: float = 0.0
+    cold: bool = False
+
+
 def temper(
     table: np.ndarray,
     ends: np.ndarray,
     startprob: np.ndarray,
     transmat: np.ndarray,
     temperature: float,
-) -> tuple[tuple[np.ndarray, np.ndarray], float]:
-    """A chain whose joint density is a power of that of another, short of a constant for each sequence.
+) -> Power:
+    """The chain of the power 1 / temperature.
 
     Powers of probabilities do not sum to 1: what the rows of the matrix sum to goes into the densities of the
     rows that another row follows.
@@ -40,43 +63,39 @@ def temper(
     startprob : ndarray of shape (K,)
     transmat : ndarray of shape (K, K)
     temperature : float
-        The power is 1 / temperature.
 
     Returns
     -------
-    chain : tuple of ndarray of shapes (K,) and (K, K)
-    constant : float
-        Logarithm of the factor that each sequence is short of.
+    Power
     """
+    log_start, log_transmat = _log(startprob), _log(transmat)
     if temperature == 1.0:
-        return (startprob, transmat), 0.0
-    power = 1.0 / temperature
-    table *= power
-    first, constant = _power(startprob[None], power)
-    transmat, sums = _power(transmat, power)
+        return Power(startprob, transmat, log_start, log_transmat)
+    table /= temperature
+    log_start, log_transmat = log_start / temperature, log_transmat / temperature
+    constant, sums = float(logsumexp(log_start)), logsumexp(log_transmat, axis=1)
     last = table[ends - 1].copy()
     table += sums
     table[ends - 1] = last
-    return (first[0], transmat), float(constant[0])
+    log_start, log_transmat = log_start - constant, log_transmat - sums[:, None]
+    powers = np.exp(log_start), np.exp(log_transmat)
+    cold = any(
+        np.any((power < np.finfo(np.float64).tiny) & (p > 0))
+        for power, p in zip(powers, (startprob, transmat), strict=True)
+    )
+    return Power(*powers, log_start, log_transmat, constant, cold)
 
 
-def _power(p: np.ndarray, power: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of probabilities to a power, normalised, and the logarithms of what they summed to."""
+def _log(p: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):
-        logs = power * np.log(p)
-    top = logs.max(axis=1, keepdims=True)
-    # what is possible stays so
-    powers = np.where(p > 0, np.maximum(np.exp(logs - top), np.finfo(np.float64).tiny), 0.0)
-    total = powers.sum(axis=1, keepdims=True)
-    return powers / total, (np.log(total) + top)[:, 0]
+        return np.log(p)
 
 
 def best_path(
     table: np.ndarray, ends: np.ndarray, startprob: np.ndarray, transmat: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The most probable path (n,), and for each row what it adds to the joint log-density of path and rows (n,)."""
-    with np.errstate(divide="ignore"):
-        log_start, log_transmat = np.log(startprob), np.log(transmat)
+    log_start, log_transmat = _log(startprob), _log(transmat)
     states, _ = kernel.viterbi(table, ends, log_start, log_transmat)
     density = table[np.arange(len(table)), states]
     rows = np.where(density > -np.inf, density, -np.inf)  # NaN is not
@@ -114,11 +133,7 @@ def count_path(
 
 
 def draw_path(
-    table: np.ndarray,
-    ends: np.ndarray,
-    startprob: np.ndarray,
-    transmat: np.ndarray,
-    generator: np.random.Generator,
+    table: np.ndarray, ends: np.ndarray, chain: Power, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """A path (n,) from its posterior, and log-likelihoods (n,) of the rows: filter ahead, draw backward.
 
@@ -131,27 +146,39 @@ def draw_path(
     Journal of Econometrics 75(1), 79-97.
     """
     n, K = table.shape
-    filtered = table.copy()
-    rows = kernel.filter(filtered, ends, startprob, transmat)
     uniform, states = generator.random(n), np.empty(n, dtype=np.int64)
-    if K <= _FEW:
-        sure = _look_up(filtered, ends, transmat, uniform, states)
+    if chain.cold:
+        rows, sure = np.empty(n), np.zeros(n, dtype=bool)
     else:
-        sure = np.ones(n, dtype=bool)
-
-        def column(t: int, state: int) -> np.ndarray:
-            p = filtered[t] * transmat[:, state]
-            sure[t] = p.sum() > _SURE
-            return p if sure[t] else filtered[t]
-
-        for begin, end in zip(np.r_[0, ends[:-1]], ends, strict=True):
-            _walk(column, filtered[end - 1], slice(begin, end), uniform, states)
-    if not sure.all():
-        units = np.unique(np.searchsorted(ends, np.flatnonzero(~sure), side="right"))
-        for unit in units:
+        filtered = table.copy()
+        rows = kernel.filter(filtered, ends, chain.startprob, chain.transmat)
+        draws = _look_up if K <= _FEW else _row_by_row
+        sure = draws(filtered, ends, chain.transmat, uniform, states)
+    if not sure.all():  # of numbers that are too small to be seen beside others
+        for unit in np.unique(np.searchsorted(ends, np.flatnonzero(~sure), side="right")):
             here = slice(ends[unit - 1] if unit else 0, ends[unit])
-            states[here] = _draw_in_logs(table[here], startprob, transmat, uniform[here])
+            states[here], rows[here] = _draw_in_logs(table[here], chain, uniform[here])
     return states, rows
+
+
+def _row_by_row(
+    filtered: np.ndarray,
+    ends: np.ndarray,
+    transmat: np.ndarray,
+    uniform: np.ndarray,
+    states: np.ndarray,
+) -> np.ndarray:
+    """Fill the path; whether (n,) each row's draw was from numbers that are sure."""
+    sure = np.ones(len(filtered), dtype=bool)
+
+    def column(t: int, state: int) -> np.ndarray:
+        p = filtered[t] * transmat[:, state]
+        sure[t] = p.sum() > _SURE
+        return p if sure[t] else filtered[t]
+
+    for begin, end in zip(np.r_[0, ends[:-1]], ends, strict=True):
+        _walk(column, filtered[end - 1], slice(begin, end), uniform, states)
+    return sure
 
 
 def _look_up(
@@ -161,7 +188,7 @@ def _look_up(
     uniform: np.ndarray,
     states: np.ndarray,
 ) -> np.ndarray:
-    """Fill the path; whether (n,) each row's draw was from numbers that are sure."""
+    """The same, in less time where there are few states."""
     n, K = filtered.shape
     last = np.zeros(n, dtype=bool)
     last[ends - 1] = True
@@ -219,19 +246,17 @@ def _walk(
 
 
 def _draw_in_logs(
-    table: np.ndarray, startprob: np.ndarray, transmat: np.ndarray, uniform: np.ndarray
-) -> np.ndarray:
-    """A path of one sequence whose filter has numbers that are too small to be seen beside others."""
-    filtered = twin.log_filter(table, startprob, transmat)
-    with np.errstate(divide="ignore"):
-        log_transmat = np.log(transmat)
+    table: np.ndarray, chain: Power, uniform: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """A path of one sequence, and log-likelihoods of its rows."""
+    filtered, rows = twin.filter_of_logs(table, chain.log_startprob, chain.log_transmat)
 
     def column(t: int, state: int) -> np.ndarray:
-        logs = filtered[t] + log_transmat[:, state]
+        logs = filtered[t] + chain.log_transmat[:, state]
         if logs.max() == -np.inf:  # the chain begins afresh
             logs = filtered[t]
         return np.exp(logs - logs.max())
 
     states = np.empty(len(table), dtype=np.int64)
     _walk(column, np.exp(filtered[-1]), slice(0, len(table)), uniform, states)
-    return states
+    return states, rows

@@ -12,10 +12,11 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import gammaln, logsumexp, xlogy
 
 from .._kernels import chain as kernel
+from .._kernels import chain_twin as twin
 from ..em.posteriors import SOFT, PosteriorMode
 from ..em.statistics import Sums
 from ._modes import one_hot, pin
-from ._paths import best_path, count_path, draw_path, temper
+from ._paths import Power, best_path, count_path, draw_path, temper
 
 __all__ = ["Chain", "ChainParameters", "ChainPrior", "Paths"]
 
@@ -180,17 +181,17 @@ class Chain:
         if mode.kind == "hard":
             path, rows = best_path(table, ends, *chain)
         else:
-            tempered, constant = temper(table, ends, *chain, mode.temperature)
+            power = temper(table, ends, *chain, mode.temperature)
             if mode.kind == "soft":
-                transitions, start, rows = _smooth(
-                    table, ends, *tempered, sample_weight, run, spare
+                transitions, start, rows = _smooth_power(
+                    table, ends, power, sample_weight, run, spare
                 )
                 start = np.where(parameters.startprob > 0, start, 0.0)
                 if labels is not None:  # to the bit
                     one_hot(np.asarray(labels), sample_weight, table)
             else:
-                path, rows = draw_path(table, ends, *tempered, mode.generator())
-            rows[np.r_[0, ends[:-1]]] += constant
+                path, rows = draw_path(table, ends, power, mode.generator())
+            rows[np.r_[0, ends[:-1]]] += power.constant
             rows *= mode.temperature
         if mode.kind != "soft":
             start, transitions = count_path(path, ends, sample_weight, *chain)
@@ -461,6 +462,16 @@ def _smooth(
         return kernel.posterior_parallel(table, startprob, transmat, weight, run, spare)
     weights = None if sample_weight is None else sample_weight[ends - 1]
     return kernel.posterior(table, ends, startprob, transmat, weights)
+
+
+def _smooth_power(
+    table: np.ndarray, ends: np.ndarray, power: Power, sample_weight: np.ndarray | None, *tools: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same of a tempered chain."""
+    if not power.cold:
+        return _smooth(table, ends, power.startprob, power.transmat, sample_weight, *tools)
+    weights = None if sample_weight is None else sample_weight[ends - 1]
+    return twin.posterior_of_logs(table, ends, power.log_startprob, power.log_transmat, weights)
 
 
 def _table(log_density: np.ndarray, overwrite: bool) -> np.ndarray:
