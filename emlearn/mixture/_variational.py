@@ -293,8 +293,8 @@ class VariationalModel:
     ) -> tuple[Statistics, float]:
         """Statistics of a block, and its part of the bound.
 
-        With a mode or labels (-1 where they are unknown) responsibilities are others than the best, or those of
-        a tempered bound; the rest is the same.
+        With a mode, or labels (-1 where they are unknown), responsibilities are not the best ones, or those of a
+        tempered bound; the rest is the same.
         """
         if not mode.plain or labels is not None:
             return self._e_step_of_mode(parameters, X, sample_weight, mode, labels)
