@@ -314,9 +314,11 @@ class EMMixin(CallbackSupportMixin):
         array([[0., 0.],
                [8., 8.]])
         """
+        self._check_parameters()
         return self._fit_source(self._stream(blocks), None)
 
     def _fit_data(self, X: Any, y: Any, **metadata: Any) -> Self:
+        self._check_parameters()
         return self._fit_source(self._source(X, y, metadata), y)
 
     def _fit_source(self, source: Source, y: Any) -> Self:
@@ -334,6 +336,7 @@ class EMMixin(CallbackSupportMixin):
         return self
 
     def _partial_fit_data(self, X: Any, y: Any, **metadata: Any) -> Self:
+        self._check_parameters()
         known = "converged_" in vars(self)
         block = self._read_block(X, y, reset=not known, **metadata)
         with single_threaded_blas(), Workers(self._n_threads(block.X)) as workers:
@@ -369,11 +372,20 @@ class EMMixin(CallbackSupportMixin):
         return self._fit_model(sample.X, sample.sample_weight, **fold)
 
     def _stream(self, blocks: Any) -> Stream:
-        read = BlockReader(blocks, self._read_block)
-        survey = Survey()
-        for block in read(reset=not self._continues()):
+        read, survey = BlockReader(blocks, self._read_block), Survey()
+        reset = not self._continues()
+        if reset and self._learn(read):
+            reset = False
+        for block in read(reset=reset):
             survey.add(block)
         return Stream(read, self._blocks, survey)
+
+    def _check_parameters(self) -> None:
+        """ValueError where a parameter of the constructor is out of its domain, whatever the data."""
+
+    def _learn(self, reader: BlockReader) -> bool:
+        """Learn from all blocks what is to be known before the first is read; False if there is nothing."""
+        return False
 
     def _mapped(self, X: Any, y: Any, metadata: dict[str, Any]) -> Source:
         """A file that is mapped into memory, a block at a time."""
@@ -384,7 +396,7 @@ class EMMixin(CallbackSupportMixin):
             not self._continues(),
         )
         for piece, _ in pieces:
-            survey.add(rows.load(piece, reset))
+            survey.add(rows.load(piece, reset, own=True))
             reset = False
         return MappedFile(rows.load, [piece for piece, _ in pieces], self._blocks, survey)
 

@@ -25,7 +25,7 @@ ALLOWED = {
     "_fit": {"_watch", "em", "exceptions"},
     "_partial": {"_fit", "em", "exceptions"},
     "base": {"_blocks", "_data", "_fit", "_parameters", "_partial", "_watch", "em", "exceptions"},
-    "_composite": {"_data", "_parameters", "base", "distributions", "em", "exceptions"},
+    "_composite": {"_blocks", "_data", "_parameters", "base", "distributions", "em", "exceptions"},
     "mixture": {
         "_composite",
         "_data",

@@ -107,6 +107,16 @@ class Distribution(BaseEstimator, ABC):
         """
         return X, {}
 
+    def merge_learned(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+        """What :meth:`encode` would have learned of all rows, from what it learned of some and of others.
+
+        Raises
+        ------
+        ValueError
+            If these contradict each other.
+        """
+        return dict(a)
+
     def decode(self, X: np.ndarray, learned: Mapping[str, Any]) -> np.ndarray:
         """Rows that were sampled as the user gives them: the inverse of :meth:`encode`."""
         return X

@@ -147,6 +147,12 @@ class Categorical(LinearFamily):
                 )
         return categories
 
+    def merge_learned(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+        if not isinstance(self.categories, str):
+            return dict(a)
+        pairs = zip(a["categories"], b["categories"], strict=True)
+        return {"categories": [_unique(np.concatenate(pair)) for pair in pairs]}
+
     def assume(self, values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(self.categories, str):
             categories = [np.arange(np.shape(block)[1]) for block in values["probabilities"]]

@@ -197,6 +197,25 @@ class Product(Distribution):
         X = np.hstack([np.asarray(part, dtype=dtype) for part in parts])
         return X, {"blocks": blocks, **found}
 
+    def merge_learned(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+        merged: dict[str, Any] = {"blocks": a["blocks"]}
+        for (name, family, columns), (other, _, others) in zip(
+            a["blocks"], b["blocks"], strict=False
+        ):
+            if name != other or columns != others or len(a["blocks"]) != len(b["blocks"]):
+                raise ValueError(
+                    f"the types of the columns differ: {columns} were {name!r} before, here {others} are {other!r}."
+                    " Say what they are: blocks=[...]."
+                )
+            mine, theirs = (
+                {key[len(name) + 1 :]: v for key, v in found.items() if key.startswith(f"{name}_")}
+                for found in (a, b)
+            )
+            if mine:
+                more = _family(family).merge_learned(mine, theirs)
+                merged |= {f"{name}_{key}": value for key, value in more.items()}
+        return merged
+
     def _find_blocks(
         self, X: Any, column: Callable[[int], str]
     ) -> list[tuple[str, Any, list[int]]]:

@@ -177,8 +177,6 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         lengths: Any = None,
     ) -> Block:
         X, lengths = read_list(X, groups, lengths)
-        self._distribution()._validate_params()
-        self._allowed()
         X = self._check_data(X, reset=reset)
         check_y(y, X.shape[0])
         ends = read_ends(X.shape[0], groups, lengths)
@@ -200,6 +198,10 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
             own = {name: value[rows] for name, value in given.items() if value is not None}
             pieces.append((rows, {**own, "lengths": (ends - begins)[inside]}))
         return pieces
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        self._allowed()
 
     def _check_against(self, source: Source) -> None:
         if self._continues():
