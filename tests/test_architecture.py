@@ -21,6 +21,7 @@ ALLOWED = {
     "_data": set(),
     "_parameters": set(),
     "_watch": {"em"},
+    "callbacks": {"em", "exceptions"},
     "base": {"_data", "_parameters", "_watch", "em", "exceptions"},
     "_composite": {"_data", "_parameters", "base", "distributions", "em", "exceptions"},
     "mixture": {
