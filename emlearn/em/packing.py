@@ -144,9 +144,9 @@ class _Packer:
         return self.pack(key, path, depth)
 
     def _scalar(self, value: np.generic, path: str) -> dict[str, Any]:
-        # an array of strings drops the zeros that one ends with
+        # an array drops the zeros that a string ends with, and so does str()
         if isinstance(value, np.str_):
-            return {"np.str": _text(str(value))}
+            return {"np.str": _text("".join(value))}
         if isinstance(value, np.bytes_):
             return {"np.bytes": bytes(value).hex()}
         return {"scalar": self._store(np.asarray(value), path)}
@@ -216,7 +216,14 @@ class _Unpacker:
             return make(self, content, path)
         except CheckpointError:
             raise
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        except (
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+            OverflowError,
+            struct.error,
+        ) as error:
             raise CheckpointError(
                 f"{path} is stored in a way that this version of emlearn does not know"
                 f" ({type(error).__name__}: {error})"
