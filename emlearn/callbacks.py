@@ -277,11 +277,8 @@ def _check_same(file: str, header: dict[str, Any], fingerprint: dict[str, Any]) 
     stored = header.get("fingerprint")
     if not isinstance(stored, dict):
         raise CheckpointError(f"{file} holds something else than a fit. Choose another path.")
-    names = [
-        name
-        for name in {**fingerprint, **stored}
-        if _text(stored, name) != _text(fingerprint, name)
-    ]
+    every = {**fingerprint, **stored}
+    names = [name for name in every if _text(stored, name) != _text(fingerprint, name)]
     if names:
         listed = "; ".join(
             f"{name} was {_short(stored, name)} and is {_short(fingerprint, name)}"

@@ -405,6 +405,7 @@ UNKNOWN = {
     "endless": endless,
     "frame": lambda: pd.DataFrame({"a": [1]}),
     "key": lambda: {b"x": 1},
+    "key inside a key": lambda: {(1, (Outer.Inner,)): 1},
     "mapping": lambda: types.MappingProxyType({}),
 }
 
@@ -443,6 +444,12 @@ class Trap:
         Trap.runs += 1
 
 
+@dataclasses.dataclass(frozen=True)
+class Hashed:
+    def __hash__(self):
+        raise AssertionError("a hash was asked for")
+
+
 def an_object(name, **state):
     return {"object": [name, state]}
 
@@ -467,6 +474,8 @@ FOREIGN = {
     "no enum": {"enum": [f"{HERE}:Plain", "field"]},
     "no member": {"enum": ["emlearn.em.loop:StopReason", "upper"]},
     "an unhashable key": {"dict": [[{"list": []}, 1]]},
+    "a key with a hash of its own": {"dict": [[{"tuple": [an_object(f"{HERE}:Hashed")]}, 1]]},
+    "an element with a hash of its own": {"frozenset": [an_object(f"{HERE}:Hashed")]},
     "an unhashable element": {"set": [{"dict": []}]},
     "another array": {"array": "a7"},
     "another kind": {"call": ["os:system", "true"]},

@@ -25,7 +25,8 @@ _DEPTH = 64
 # integers that every reader of JSON keeps
 _SAFE = 2**53
 
-_KEYS = (type(None), bool, int, float, str, tuple, frozenset, np.generic, enum.StrEnum)
+# what hashes without code of a class of the user's
+_KEYS = (type(None), bool, int, float, str, np.generic)
 
 
 def pack(value: Any) -> tuple[Any, dict[str, np.ndarray]]:
@@ -35,8 +36,8 @@ def pack(value: Any) -> tuple[Any, dict[str, np.ndarray]]:
     ----------
     value : object
         Of None, bool, int, float, str, tuple, list, set, frozenset, dict (whose
-        keys are hashable ones of these), NumPy scalars and arrays, members of a
-        ``StrEnum``, :class:`Statistics` and dataclasses; of these classes, such
+        keys are strings, numbers, and tuples of these), NumPy scalars and
+        arrays, members of a ``StrEnum``, :class:`Statistics` and dataclasses; of these classes, such
         as are at the top of a module or inside another class there. What
         :meth:`numpy.random.RandomState.get_state` and
         ``Generator.bit_generator.state`` give is made of these.
@@ -136,10 +137,10 @@ class _Packer:
         )
 
     def _key(self, key: Any, path: str, depth: int) -> Any:
-        if not isinstance(key, _KEYS):
+        if not _is_key(key):
             raise TypeError(
                 f"{path} cannot be stored: it is a {type(key).__qualname__}. Keys may be strings,"
-                " numbers, and tuples of these."
+                " numbers, and tuples and frozensets of these."
             )
         return self.pack(key, path, depth)
 
@@ -165,6 +166,12 @@ class _Packer:
             for name, item in read_object(value, path).items()
         }
         return {"object": [class_name(type(value), path), state]}
+
+
+def _is_key(value: Any) -> bool:
+    if type(value) in (tuple, frozenset):
+        return all(map(_is_key, value))
+    return isinstance(value, _KEYS)
 
 
 def _text(value: str) -> Any:
@@ -232,8 +239,17 @@ class _Unpacker:
     def _items(self, content: Any, path: str) -> list[Any]:
         return [self.unpack(item, f"{path}[{i}]") for i, item in enumerate(content)]
 
+    def _key(self, node: Any, path: str) -> Any:
+        key = self.unpack(node, path)
+        if not _is_key(key):
+            raise CheckpointError(f"{path} is a {type(key).__qualname__}, which none may be")
+        return key
+
+    def _set(self, content: Any, path: str) -> set[Any]:
+        return {self._key(item, f"an element of {path}") for item in content}
+
     def _dict(self, content: Any, path: str) -> dict[Any, Any]:
-        pairs = ((self.unpack(key, f"a key of {path}"), item) for key, item in content)
+        pairs = ((self._key(key, f"a key of {path}"), item) for key, item in content)
         return {key: self.unpack(item, f"{path}[{key!r}]") for key, item in pairs}
 
     def _scalar(self, content: str, path: str) -> np.generic:
@@ -254,8 +270,8 @@ class _Unpacker:
         "codes": lambda self, content, path: "".join(map(chr, content)),
         "tuple": lambda self, content, path: tuple(self._items(content, path)),
         "list": _items,
-        "set": lambda self, content, path: set(self._items(content, path)),
-        "frozenset": lambda self, content, path: frozenset(self._items(content, path)),
+        "set": _set,
+        "frozenset": lambda self, content, path: frozenset(self._set(content, path)),
         "dict": _dict,
         "array": lambda self, content, path: self.arrays[content],
         "scalar": _scalar,
