@@ -144,9 +144,15 @@ class WithNoise(Around):
         ]
 
     def bind_prior(
-        self, prior: Any, X: Any, sample_weight: np.ndarray | None, n_components: int
+        self,
+        prior: Any,
+        X: Any,
+        sample_weight: np.ndarray | None,
+        n_components: int,
+        fold: Fold | None = None,
     ) -> Prior:
-        return self.family.bind_prior(prior, X, sample_weight, n_components)
+        more = {} if fold is None else {"fold": fold}
+        return self.family.bind_prior(prior, X, sample_weight, n_components, **more)
 
     def log_prior(self, parameters: NoisyParameters, prior: Prior) -> float:
         return self.family.log_prior(parameters.components, prior)
