@@ -27,8 +27,6 @@ ALLOWED = {
     "base": {"_blocks", "_data", "_fit", "_parameters", "_partial", "_watch", "em", "exceptions"},
     "_composite": {"_blocks", "_data", "_parameters", "base", "distributions", "em", "exceptions"},
     "callbacks": {"em", "exceptions"},
-    "base": {"_data", "_parameters", "_watch", "em", "exceptions"},
-    "_composite": {"_data", "_parameters", "base", "distributions", "em", "exceptions"},
     "mixture": {
         "_composite",
         "_data",
