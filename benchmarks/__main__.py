@@ -1,4 +1,4 @@
-"""``python -m benchmarks [gmm | bayesian | covariance | families | hmm | squarem | overhead | likelihood | mapped] [options]``."""
+"""``python -m benchmarks [name] [options]``: gmm by default; a name that there is none of lists them."""
 
 import importlib
 import sys

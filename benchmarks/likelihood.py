@@ -1,6 +1,7 @@
 """Seconds until the mean log-likelihood is within 1e-3 of the converged one, variant by variant, beside scikit-learn.
 
-All begin with the same parameters, made of k-means on a few rows. A variant is given just as many iterations as it needs.
+All begin with the same parameters, made of k-means on a few rows. A variant is given just as many iterations as it
+needs.
 """
 
 from __future__ import annotations

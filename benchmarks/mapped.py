@@ -1,4 +1,4 @@
-"""A Gaussian mixture of a file mapped into memory: resident memory, and seconds for a row beside the same fit in memory."""
+"""A Gaussian mixture of a file mapped into memory: resident memory, and seconds beside the same fit in memory."""
 
 from __future__ import annotations
 
