@@ -56,8 +56,8 @@ def take_in(estimator: Any, source: InMemory, workers: Workers, known: bool) -> 
     else:
         n_steps, seen = online["n_steps"], online["seen"]
         statistics, stands_for = unpack(json.loads(online["kinds"]), online["arrays"]), seen
-    kind = estimator._setting("e_step") if isinstance(estimator._setting("e_step"), str) else "soft"
-    problem = ModelProblem(model, source, workers, PosteriorMode(kind, seed=(n_steps,)))
+    mode = PosteriorMode(estimator._setting("e_step"), seed=(n_steps,))
+    problem = ModelProblem(model, source, workers, mode)
     part, value = problem.log_likelihood(parameters)
     n_steps, seen = n_steps + 1, seen + source.weight
     rate = learning_rate(

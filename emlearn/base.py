@@ -233,7 +233,9 @@ class EMMixin(CallbackSupportMixin):
         return bool(self._setting("warm_start")) and "converged_" in vars(self)
 
     def _setting(self, name: str) -> Any:
-        return getattr(self, name, _DEFAULTS[name])
+        value = getattr(self, name, _DEFAULTS[name])
+        # a model of one's own has a method of this name, in the place of the parameter
+        return _DEFAULTS[name] if name == "e_step" and callable(value) else value
 
     # ----------------------------------------------------------------- fit
 
