@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from ..exceptions import DomainError
 from .statistics import Statistics, combine, difference_norms
@@ -61,6 +63,14 @@ class Squarem:
     def judge(self, accepted: bool, path: list[Statistics]) -> None:
         """Go on from here, whatever became of the proposal."""
         self._history = list(path)
+
+    def saved(self) -> dict[str, Any]:
+        """What a run that is taken up again needs."""
+        return {"begun": self._begun, "history": list(self._history)}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take up what :meth:`saved` said."""
+        self._begun, self._history = saved["begun"], list(saved["history"])
 
     def _step(self) -> float:
         first = difference_norms((-1.0, 1.0), self._history[:2])

@@ -148,6 +148,11 @@ class _Job:
             self.error = (index, error)
 
     @property
+    def behind(self) -> bool:
+        """Whether as many calls wait as may run ahead of the merge."""
+        return self.ahead is not None and len(self.calls) > self.merged + self.ahead
+
+    @property
     def done(self) -> bool:
         if self.error is not None:
             return self.running == 0
@@ -200,7 +205,8 @@ class Workers:
             Drawn in the calling thread, one after the other.
         merge : callable
         bounded : bool, default=True
-            Let no more than ``n_threads + 1`` calls run ahead of the merge, so that few values are alive.
+            Let no more than ``n_threads + 1`` calls run ahead of the merge, and draw no more: few values, and few
+            calls with what they hold, are alive.
 
         Returns
         -------
@@ -221,6 +227,9 @@ class Workers:
                         break
                     job.calls.append(call)
                     self._condition.notify()
+                # what the next call is about may have to be read first: not before there is room for it
+                while job.behind and job.error is None:
+                    self._step(job)
             with self._condition:
                 job.complete = True
             while not job.done:

@@ -259,6 +259,20 @@ class Chain:
         """What the shares of a start add up to, piece by piece."""
         return FirstTransitions(ends, self.allowed)
 
+    def expected_statistics(
+        self, parameters: ChainParameters, n_rows: float, n_units: float
+    ) -> tuple[Sums, np.ndarray]:
+        """What so many rows are expected to count, after a long time, and how many rows of each state there are."""
+        try:
+            shares = self.stationary(parameters)
+        except ValueError:  # it depends on where the chain begins
+            shares = np.full(len(parameters.startprob), 1.0 / len(parameters.startprob))
+        # a state that is left for good has transitions all the same
+        visits = 0.9 * shares + 0.1 / len(shares)
+        transitions = (n_rows - n_units) * visits[:, None] * parameters.transmat
+        sums = Sums({"start": n_units * parameters.startprob, "transitions": transitions})
+        return sums, n_rows * visits
+
     def m_step(
         self,
         statistics: Sums,

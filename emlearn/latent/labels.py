@@ -110,6 +110,13 @@ class Labels:
             rows[impossible] = -np.inf
         return posterior, Sums({"counts": counts}), rows
 
+    def expected_statistics(
+        self, weights: np.ndarray, n_rows: float, n_units: float
+    ) -> tuple[Sums, np.ndarray]:
+        """What so many rows are expected to count, and how many rows of each component there are then."""
+        counts = weights * n_rows
+        return Sums({"counts": counts}), counts
+
     def m_step(
         self, statistics: Sums, concentration: float | None = None, current: Any = None
     ) -> np.ndarray:
