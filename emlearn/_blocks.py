@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mmap
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -79,7 +81,10 @@ def is_mapped(X: Any) -> bool:
 
 
 class MappedRows:
-    """Copies of the rows of a mapped file, whose pages are let go after each.
+    """Copies of the rows of a mapped file, which leave none of it in memory.
+
+    Rows that lie one after the other in the file are read from it, into memory that each thread uses again: pages that
+    are mapped, and let go, cost more than the E-step. Others are copied from the map.
 
     Parameters
     ----------
@@ -95,25 +100,34 @@ class MappedRows:
     ) -> None:
         self.X, self.read = X, read
         self.metadata = {rows.start: metadata for rows, metadata in pieces}
-        # where in the file the rows lie, if they do so one after the other
-        self._map = X._mmap if X.flags.c_contiguous and hasattr(mmap, "MADV_DONTNEED") else None
-        if self._map is not None:
-            begin = np.frombuffer(self._map, dtype=np.uint8).ctypes.data
-            self._offset = X.ctypes.data - begin
+        self._local = threading.local()
+        self._file = None
+        # private changes of a copy-on-write map are not in the file
+        if X.flags.c_contiguous and X.mode != "c" and X.filename and hasattr(os, "preadv"):
+            begin = np.frombuffer(X._mmap, dtype=np.uint8).ctypes.data
+            start = X.offset - X.offset % mmap.ALLOCATIONGRANULARITY
+            self._position = start + X.ctypes.data - begin
+            self._file = open(X.filename, "rb", buffering=0)
 
-    def load(self, rows: slice, reset: bool = False) -> Block:
-        """The block of these rows."""
-        X = np.array(self.X[rows], order="C", subok=False)
-        self._let_go(rows)
+    def load(self, rows: slice, reset: bool = False, own: bool = False) -> Block:
+        """The block of these rows; without ``own`` it is good until this thread loads another."""
+        X = np.array(self.X[rows], subok=False) if self._file is None else self._read(rows, own)
         block = self.read(X, reset=reset, **self.metadata[rows.start])
         block.first = rows.start
         return block
 
-    def _let_go(self, rows: slice) -> None:
-        if self._map is None:
-            return
-        row = self.X.strides[0]
-        page = mmap.PAGESIZE
-        begin = (self._offset + rows.start * row) // page * page
-        end = min(-(-(self._offset + rows.stop * row) // page) * page, len(self._map))
-        self._map.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+    def _read(self, rows: slice, own: bool) -> np.ndarray:
+        shape = (rows.stop - rows.start, self.X.shape[1])
+        size = shape[0] * self.X.strides[0]
+        buffer = None if own else getattr(self._local, "buffer", None)
+        if buffer is None or len(buffer) < size:
+            buffer = np.empty(size, dtype=np.uint8)
+            if not own:
+                self._local.buffer = buffer
+        done, at = 0, self._position + rows.start * self.X.strides[0]
+        while done < size:
+            n = os.preadv(self._file.fileno(), [memoryview(buffer)[done:size]], at + done)
+            if n == 0:
+                raise ValueError(f"The file {self.X.filename} ends before row {rows.stop}.")
+            done += n
+        return buffer[:size].view(self.X.dtype).reshape(shape)

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ._data import column_name
 from ._partitions import Partitions, n_rows
 from .em import sources
 from .em.sources import Block, InMemory, Source, Survey
@@ -150,11 +149,11 @@ def explore(
     found = Found({number: n_rows(part)})
     if not known:
         with told(number):
-            found.learned = own._learn_part(part)
+            own._check_data(part, reset=True)
             if metadata.get("labels") is not None:
                 own._read_labels(metadata["labels"], n_rows(part), True)
+        found.learned = {name: vars(own)[f"{name}_"] for name in getattr(own, "_learned_names", ())}
         found.classes = vars(own).get("classes_")
-        learn(own, found)
     found.columns = getattr(own, "n_features_in_", part.shape[1])
     names = getattr(own, "feature_names_in_", None)
     found.names = None if names is None else list(names)
@@ -186,16 +185,10 @@ def merge_found(estimator: Any, a: Found, b: Found) -> Found:
         classes = np.union1d(a.classes, b.classes)
     learned = a.learned
     if a.learned or b.learned:
-        learned = estimator._merge_learned(a.learned, b.learned)
+        learned = estimator._full_distribution().merge_learned(a.learned, b.learned)
     survey = None if a.survey is None or b.survey is None else a.survey.merge(b.survey)
     lengths, groups = {**a.lengths, **b.lengths}, a.groups + b.groups
     return Found(lengths, a.columns, a.names, learned, classes, groups, survey)
-
-
-def learn(estimator: Any, found: Found) -> None:
-    """Give an estimator what its data say."""
-    for name, value in found.learned.items():
-        setattr(estimator, f"{name}_", value)
 
 
 def survey_of(
@@ -287,8 +280,8 @@ class DaskSource(Source):
         estimator.n_features_in_ = found.columns
         if found.names is not None:
             estimator.feature_names_in_ = np.asarray(found.names, dtype=object)
-        estimator._check_learned(found.learned, partial(column_name, estimator))
-        learn(estimator, found)
+        if found.learned:
+            estimator._set_learned(found.learned)
         if found.classes is not None:
             if len(found.classes) > estimator.n_components:
                 raise ValueError(

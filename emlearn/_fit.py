@@ -8,12 +8,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import joblib
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from ._watch import FitWatch
 from .em.annealing import anneal, read_schedule
+from .em.fingerprint import data_fingerprint
 from .em.incremental import IncrementalState
 from .em.journal import Journal
 from .em.loop import Result, StopReason
@@ -80,7 +83,7 @@ class Fit:
         self.checkpoint = self.watch.checkpoint
         saved = None
         if self.checkpoint is not None:
-            saved = self.checkpoint.open(estimator._fingerprint(source))
+            saved = self.checkpoint.open(fit_fingerprint(estimator, source))
         if saved is not None:
             self.random_state.set_state(saved["random_state"])
         self._begun_with = self.random_state.get_state()
@@ -301,6 +304,36 @@ class Fit:
                 " max_iter, tol, or check for degenerate data.",
                 ConvergenceWarning,
             )
+
+
+# parameters of the constructor on which the result does not depend
+_NO_MATTER = ("n_jobs", "verbose", "verbose_interval")
+
+
+def fit_fingerprint(estimator: Any, source: Source) -> dict[str, Any]:
+    """By what a fit is known again: estimator, parameters, data."""
+    sample = source.sample
+    parameters = {
+        f"parameter {name}": _text(value)
+        for name, value in estimator.get_params().items()
+        if name not in _NO_MATTER
+    }
+    return {
+        "estimator": type(estimator).__name__,
+        **parameters,
+        "shape": list(source.shape),
+        "data": data_fingerprint(sample.X, sample.sample_weight),
+        "labels": "" if sample.labels is None else joblib.hash(sample.labels),
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, np.random.RandomState):
+        return f"RandomState {joblib.hash(value.get_state())}"
+    if callable(value):  # its representation is an address
+        return f"{value.__module__}.{getattr(value, '__qualname__', type(value).__name__)}"
+    plain = isinstance(value, str | int | float | bool | type(None) | BaseEstimator)
+    return repr(value) if plain else f"{type(value).__name__} {joblib.hash(value)}"
 
 
 def first_parameters(model: Any, source: Source, random_state: np.random.RandomState) -> Any:

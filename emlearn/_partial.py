@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -11,6 +12,7 @@ from sklearn.utils import check_random_state
 from ._fit import first_parameters
 from .em.loop import Result, StopReason
 from .em.online import averaged, learning_rate
+from .em.packing import pack, unpack
 from .em.posteriors import PosteriorMode
 from .em.problem import ModelProblem
 from .em.sources import InMemory
@@ -52,10 +54,10 @@ def take_in(estimator: Any, source: InMemory, workers: Workers, known: bool) -> 
         statistics = None if expected is None else expected(parameters, source=source)
         n_steps, seen, stands_for = 0, 0.0, source.weight
     else:
-        statistics, n_steps, seen = online["statistics"], online["n_steps"], online["seen"]
-        stands_for = seen
-    kind = estimator._setting("e_step") if isinstance(estimator._setting("e_step"), str) else "soft"
-    problem = ModelProblem(model, source, workers, PosteriorMode(kind, seed=(n_steps,)))
+        n_steps, seen = online["n_steps"], online["seen"]
+        statistics, stands_for = unpack(json.loads(online["kinds"]), online["arrays"]), seen
+    mode = PosteriorMode(estimator._setting("e_step"), seed=(n_steps,))
+    problem = ModelProblem(model, source, workers, mode)
     part, value = problem.log_likelihood(parameters)
     n_steps, seen = n_steps + 1, seen + source.weight
     rate = learning_rate(
@@ -79,5 +81,12 @@ def take_in(estimator: Any, source: InMemory, workers: Workers, known: bool) -> 
     for name, attribute in estimator._fitted_attributes(result, source.dtype).items():
         setattr(estimator, name, attribute)
     estimator.n_steps_ = n_steps
-    estimator._online = {"statistics": statistics, "n_steps": n_steps, "seen": seen}
+    # numbers, texts and arrays: whoever stores estimators can store it
+    kinds, arrays = pack(statistics)
+    estimator._online = {
+        "n_steps": n_steps,
+        "seen": seen,
+        "kinds": json.dumps(kinds),
+        "arrays": arrays,
+    }
     estimator._keep_bound(model)

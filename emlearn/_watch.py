@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.callback import CallbackContext
 
+from .callbacks import Checkpoint
 from .em.loop import Result, RunState
 from .em.sources import Block, Source
 from .em.units import Units
@@ -25,7 +26,15 @@ class FitWatch:
         self.verbose = estimator._setting("verbose")
         self.interval = estimator._setting("verbose_interval")
         self.active = bool(getattr(estimator, "_skl_callbacks", ()))
-        self.checkpoint: Any = None
+        #: writes states of the fit, if the user wants some written
+        self.checkpoint = next(
+            (
+                c.for_fit()
+                for c in getattr(estimator, "_skl_callbacks", ())
+                if isinstance(c, Checkpoint)
+            ),
+            None,
+        )
         self.dtype = source.dtype
         # what is not in memory is not handed around
         whole = source.sample if source.in_memory else Block(None)

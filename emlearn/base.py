@@ -235,7 +235,9 @@ class EMMixin(CallbackSupportMixin):
         return bool(self._setting("warm_start")) and "converged_" in vars(self)
 
     def _setting(self, name: str) -> Any:
-        return getattr(self, name, _DEFAULTS[name])
+        value = getattr(self, name, _DEFAULTS[name])
+        # a model of one's own has a method of this name, in the place of the parameter
+        return _DEFAULTS[name] if name == "e_step" and callable(value) else value
 
     # ----------------------------------------------------------------- fit
 
@@ -316,9 +318,11 @@ class EMMixin(CallbackSupportMixin):
         array([[0., 0.],
                [8., 8.]])
         """
+        self._check_parameters()
         return self._fit_source(self._stream(blocks), None)
 
     def _fit_data(self, X: Any, y: Any, **metadata: Any) -> Self:
+        self._check_parameters()
         return self._fit_source(self._source(X, y, metadata), y)
 
     def _fit_source(self, source: Source, y: Any) -> Self:
@@ -336,6 +340,7 @@ class EMMixin(CallbackSupportMixin):
         return self
 
     def _partial_fit_data(self, X: Any, y: Any, **metadata: Any) -> Self:
+        self._check_parameters()
         known = "converged_" in vars(self)
         block = self._read_block(X, y, reset=not known, **metadata)
         with single_threaded_blas(), Workers(self._n_threads(block.X)) as workers:
@@ -363,18 +368,6 @@ class EMMixin(CallbackSupportMixin):
         X = self._check_data(X, reset=reset)
         return Block(X, check_weights(sample_weight, X))
 
-    def _learn_part(self, X: Any) -> dict[str, Any]:
-        """What some of the rows say of what is learned of all, beside number and names of the columns."""
-        self._check_data(X, reset=True)
-        return {}
-
-    def _merge_learned(self, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-        """What two parts of the rows say together."""
-        return a
-
-    def _check_learned(self, learned: dict[str, Any], column: Any) -> None:
-        """ValueError where all parts together do not say enough."""
-
     def _check_partitions(self, n: int, metadata: dict[str, Any]) -> None:
         """ValueError where ``n`` partitions of the rows may cut a unit."""
 
@@ -388,11 +381,20 @@ class EMMixin(CallbackSupportMixin):
         return self._fit_model(sample.X, sample.sample_weight, **fold)
 
     def _stream(self, blocks: Any) -> Stream:
-        read = BlockReader(blocks, self._read_block)
-        survey = Survey()
-        for block in read(reset=not self._continues()):
+        read, survey = BlockReader(blocks, self._read_block), Survey()
+        reset = not self._continues()
+        if reset and self._learn(read):
+            reset = False
+        for block in read(reset=reset):
             survey.add(block)
         return Stream(read, self._blocks, survey)
+
+    def _check_parameters(self) -> None:
+        """ValueError where a parameter of the constructor is out of its domain, whatever the data."""
+
+    def _learn(self, reader: BlockReader) -> bool:
+        """Learn from all blocks what is to be known before the first is read; False if there is nothing."""
+        return False
 
     def _mapped(self, X: Any, y: Any, metadata: dict[str, Any]) -> Source:
         """A file that is mapped into memory, a block at a time."""
@@ -403,7 +405,7 @@ class EMMixin(CallbackSupportMixin):
             not self._continues(),
         )
         for piece, _ in pieces:
-            survey.add(rows.load(piece, reset))
+            survey.add(rows.load(piece, reset, own=True))
             reset = False
         return MappedFile(rows.load, [piece for piece, _ in pieces], self._blocks, survey)
 

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from .._blocks import BlockReader
 from .._data import check_data, check_frame, check_labels, check_weights, column_name
 from .._parameters import declare
 from ..base import EMMixin
@@ -280,28 +281,6 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
         return tags
 
     def _check_data(self, X: Any, *, reset: bool, finite: bool = True) -> Any:
-        X, distribution = self._read_rows(X, reset=reset, finite=finite)
-        X, learned = distribution.encode(
-            X, None if reset else Fitted(self), partial(column_name, self)
-        )
-        if reset:
-            for name, value in learned.items():
-                setattr(self, f"{name}_", value)
-        return X
-
-    def _learn_part(self, X: Any) -> dict[str, Any]:
-        self._distribution()._validate_params()
-        X, distribution = self._read_rows(X, reset=True)
-        return distribution.learn(X, partial(column_name, self))
-
-    def _merge_learned(self, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-        return self._full_distribution().merge_learned(a, b)
-
-    def _check_learned(self, learned: dict[str, Any], column: Any) -> None:
-        self._full_distribution().check_learned(learned, column)
-
-    def _read_rows(self, X: Any, *, reset: bool, finite: bool = True) -> tuple[Any, Distribution]:
-        """Rows as the family takes them, and the family."""
         distribution = self._full_distribution()
         if distribution.takes_frames:
             X = check_frame(self, X, reset=reset)
@@ -310,7 +289,33 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
                 X = X.copy()  # validation sums duplicates in place
             finite = finite or not distribution.checks_finite
             X = check_data(self, X, reset=reset, finite=finite, **distribution.check_arguments)
-        return X, distribution
+        X, learned = distribution.encode(
+            X, None if reset else Fitted(self), partial(column_name, self)
+        )
+        if reset:
+            self._set_learned(learned)
+        return X
+
+    def _set_learned(self, learned: dict[str, Any]) -> None:
+        self._learned_names = list(learned)
+        for name, value in learned.items():
+            setattr(self, f"{name}_", value)
+
+    def _learn(self, reader: BlockReader) -> bool:
+        distribution, merged = self._full_distribution(), {}
+        for number, _ in enumerate(reader(reset=True, each=True)):
+            found = {name: getattr(self, f"{name}_") for name in self._learned_names}
+            if not found:
+                return False
+            try:
+                merged = distribution.merge_learned(merged, found) if number else found
+            except ValueError as error:
+                raise ValueError(f"Block {number}: {error}") from error
+        self._set_learned(merged)
+        return True
+
+    def _check_parameters(self) -> None:
+        self._distribution()._validate_params()
 
     def _read_block(
         self,
@@ -321,7 +326,6 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
         sample_weight: Any = None,
         labels: Any = None,
     ) -> Block:
-        self._distribution()._validate_params()
         X = self._check_data(X, reset=reset)
         return Block(
             X, check_weights(sample_weight, X), self._read_labels(labels, X.shape[0], reset)

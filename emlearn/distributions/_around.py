@@ -66,14 +66,8 @@ class Around(Distribution):
     ) -> tuple[Any, dict[str, Any]]:
         return self.family.encode(X, learned, column)
 
-    def learn(self, X: Any, column: Callable[[int], str]) -> dict[str, Any]:
-        return self.family.learn(X, column)
-
-    def merge_learned(self, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+    def merge_learned(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         return self.family.merge_learned(a, b)
-
-    def check_learned(self, learned: Mapping[str, Any], column: Callable[[int], str]) -> None:
-        self.family.check_learned(learned, column)
 
     def decode(self, X: np.ndarray, learned: Mapping[str, Any]) -> np.ndarray:
         return self.family.decode(X, learned)

@@ -107,22 +107,15 @@ class Distribution(BaseEstimator, ABC):
         """
         return X, {}
 
-    def learn(self, X: Any, column: Callable[[int], str]) -> dict[str, Any]:
-        """What some of the rows say of what :meth:`encode` learns of all: values that are merged."""
-        return {}
-
-    def merge_learned(self, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-        """What two parts of the rows say together.
+    def merge_learned(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+        """What :meth:`encode` would have learned of all rows, from what it learned of some and of others.
 
         Raises
         ------
-        ValueError, TypeError
-            If they contradict each other.
+        ValueError
+            If these contradict each other.
         """
-        return a
-
-    def check_learned(self, learned: Mapping[str, Any], column: Callable[[int], str]) -> None:
-        """ValueError where all rows together do not say what :meth:`encode` needs."""
+        return dict(a)
 
     def decode(self, X: np.ndarray, learned: Mapping[str, Any]) -> np.ndarray:
         """Rows that were sampled as the user gives them: the inverse of :meth:`encode`."""

@@ -100,7 +100,6 @@ class Categorical(LinearFamily):
             )
         if learned is None:
             categories = self._learn(X, column)
-            self.check_learned({"categories": categories}, column)
         else:
             categories = [np.asarray(names) for names in learned["categories"]]
         known = _encode(X, categories)
@@ -124,6 +123,8 @@ class Categorical(LinearFamily):
             for j in range(X.shape[1]):
                 cells = X[:, j]
                 missing = _missing(cells)
+                if missing.all():
+                    raise ValueError(f"All values of {column(j)} are missing. Drop it.")
                 try:
                     found.append(_unique(cells[~missing] if missing.any() else cells))
                 except TypeError as error:
@@ -146,30 +147,11 @@ class Categorical(LinearFamily):
                 )
         return categories
 
-    def learn(self, X: Any, column: Callable[[int], str]) -> dict[str, Any]:
-        return {"categories": self._learn(X, column)}
-
-    def merge_learned(self, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+    def merge_learned(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(self.categories, str):
-            return a
-        merged = []
-        for j, names in enumerate(zip(a["categories"], b["categories"], strict=True)):
-            some = [array for array in names if len(array)]
-            try:
-                merged.append(
-                    np.unique(np.concatenate(some)) if len(some) == 2 else (some or names)[0]
-                )
-            except TypeError as error:
-                raise TypeError(
-                    f"column {j} mixes types that have no order ({error}). Make all of it strings or all of it"
-                    " numbers."
-                ) from error
-        return {"categories": merged}
-
-    def check_learned(self, learned: Mapping[str, Any], column: Callable[[int], str]) -> None:
-        for j, names in enumerate(learned["categories"]):
-            if not len(names):
-                raise ValueError(f"All values of {column(j)} are missing. Drop it.")
+            return dict(a)
+        pairs = zip(a["categories"], b["categories"], strict=True)
+        return {"categories": [_unique(np.concatenate(pair)) for pair in pairs]}
 
     def assume(self, values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(self.categories, str):

@@ -197,35 +197,24 @@ class Product(Distribution):
         X = np.hstack([np.asarray(part, dtype=dtype) for part in parts])
         return X, {"blocks": blocks, **found}
 
-    def learn(self, X: Any, column: Callable[[int], str]) -> dict[str, Any]:
-        learned: dict[str, Any] = {"blocks": self._find_blocks(X, column)}
-        for name, family, columns in learned["blocks"]:
-            try:
-                part = _read(X, columns, _family(family))
-                more = _family(family).learn(part, lambda j, columns=columns: column(columns[j]))
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"Block {name!r}: {error}") from error
-            learned |= {f"{name}_{key}": value for key, value in more.items()}
-        return learned
-
-    def merge_learned(self, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-        blocks = a["blocks"]
-        if isinstance(self.blocks, str):
-            blocks = _merged_kinds(a["blocks"], b["blocks"])
-        elif [block[2] for block in blocks] != [block[2] for block in b["blocks"]]:
-            raise ValueError("blocks: the columns of a block differ between parts of the data.")
-        merged: dict[str, Any] = {"blocks": blocks}
-        for name, family, _ in blocks:
-            more = [dict(_Part(x, name)) for x in (a, b) if name in (n for n, *_ in x["blocks"])]
-            both = more[0] if len(more) == 1 else _family(family).merge_learned(*more)
-            merged |= {f"{name}_{key}": value for key, value in both.items()}
-        return merged
-
-    def check_learned(self, learned: Mapping[str, Any], column: Callable[[int], str]) -> None:
-        for name, family, columns in learned["blocks"]:
-            _family(family).check_learned(
-                _Part(learned, name), lambda j, columns=columns: column(columns[j])
+    def merge_learned(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+        merged: dict[str, Any] = {"blocks": a["blocks"]}
+        for (name, family, columns), (other, _, others) in zip(
+            a["blocks"], b["blocks"], strict=False
+        ):
+            if name != other or columns != others or len(a["blocks"]) != len(b["blocks"]):
+                raise ValueError(
+                    f"the types of the columns differ: {columns} were {name!r} before, here {others} are {other!r}."
+                    " Say what they are: blocks=[...]."
+                )
+            mine, theirs = (
+                {key[len(name) + 1 :]: v for key, v in found.items() if key.startswith(f"{name}_")}
+                for found in (a, b)
             )
+            if mine:
+                more = _family(family).merge_learned(mine, theirs)
+                merged |= {f"{name}_{key}": value for key, value in more.items()}
+        return merged
 
     def _find_blocks(
         self, X: Any, column: Callable[[int], str]
@@ -531,22 +520,6 @@ class _Part(Mapping):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-def _merged_kinds(a: list[Any], b: list[Any]) -> list[tuple[str, str, list[int]]]:
-    """Blocks by the types of columns, of which two parts of the rows were seen."""
-    kinds = [{j: name for name, _, columns in blocks for j in columns} for blocks in (a, b)]
-    merged: dict[str, list[int]] = {}
-    for j in sorted(kinds[0]):
-        found = {kinds[0][j], kinds[1][j]}
-        # whole numbers that are negative somewhere are no counts
-        kind = "gaussian" if found == {"gaussian", "poisson"} else found.pop()
-        if found and kind != "gaussian":
-            raise TypeError(
-                f"blocks='auto': column {j} has another type in other parts of the data."
-            )
-        merged.setdefault(kind, []).append(j)
-    return [(name, name, columns) for name, columns in merged.items()]
 
 
 def _fewer(weights: np.ndarray, together: int) -> np.ndarray:

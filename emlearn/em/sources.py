@@ -443,7 +443,8 @@ class MappedFile(Source):
     Parameters
     ----------
     load : callable
-        ``load(rows)`` copies the rows of a slice, checks and encodes them, and returns a block.
+        ``load(rows)`` copies the rows of a slice, checks and encodes them, and returns a block, which need not
+        outlast the next one of its thread unless ``own=True``.
     slices : list of slice
         The blocks.
     survey : Survey
@@ -451,7 +452,7 @@ class MappedFile(Source):
     """
 
     def __init__(
-        self, load: Callable[[slice], Block], slices: list[slice], split: Split, survey: Survey
+        self, load: Callable[..., Block], slices: list[slice], split: Split, survey: Survey
     ) -> None:
         self.load, self.slices, self.split = load, slices, split
         self.sample = survey.sample
@@ -470,5 +471,7 @@ class MappedFile(Source):
         order = np.arange(len(self.slices)) if rng is None else rng.permutation(len(self.slices))
         together = max(1, min(len(order), 16))
         for i in range(0, len(order), together):
-            block = concatenate_blocks([self.load(self.slices[j]) for j in order[i : i + together]])
+            block = concatenate_blocks(
+                [self.load(self.slices[j], own=True) for j in order[i : i + together]]
+            )
             yield from InMemory(block, self.split).batches(size, rng)

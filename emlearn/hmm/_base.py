@@ -178,8 +178,6 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         lengths: Any = None,
     ) -> Block:
         X, lengths = read_list(X, groups, lengths)
-        self._distribution()._validate_params()
-        self._allowed()
         X = self._check_data(X, reset=reset)
         check_y(y, X.shape[0])
         ends = read_ends(X.shape[0], groups, lengths)
@@ -214,6 +212,10 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
                 " array or a series with the same partitions; if X is one sequence, make one partition of it:"
                 " X.rechunk(-1), or repartition(1) of a data frame."
             )
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        self._allowed()
 
     def _check_against(self, source: Source) -> None:
         if self._continues():
