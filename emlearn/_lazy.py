@@ -140,7 +140,7 @@ def _whole(metadata: dict[str, Any]) -> dict[str, Any]:
     """What belongs to the rows of a partition, whose last sequence must not go on in the next one."""
     following = metadata.pop("after", None)
     if following:
-        last = np.asarray(metadata["groups"])[-1]
+        last = np.asarray(metadata["groups"])[-1:].tolist()[0]
         if following[0] == last:
             raise ValueError(
                 f"groups: sequence {last!r} is in more than one partition. Divide X so that each sequence is whole in a"
