@@ -248,8 +248,9 @@ class DaskSource(Source):
             If the data cannot be used, partitions do not fit together, or there are no rows.
         """
         known, most = estimator._continues(), sources._START_ROWS
-        partitions = Partitions(X, metadata)
+        partitions = Partitions(X)
         estimator._check_partitions(len(partitions), metadata)
+        partitions.give(metadata)
         sent = sendable(estimator, fresh=not known)
         found = partitions.map_reduce(
             partial(explore, sent, most, known), partial(merge_found, sent), "survey"

@@ -72,7 +72,7 @@ def _prepared(
     check_is_fitted(estimator)
     metadata = {name: options.pop(name) for name in _OF_ROWS if name in options}
     options.pop("y", None)  # ignored
-    partitions = Partitions(X, metadata)
+    partitions = Partitions(X)
     expected = getattr(estimator, "n_features_in_", partitions.n_columns)
     if partitions.n_columns != expected:
         raise ValueError(
@@ -80,6 +80,7 @@ def _prepared(
             " as input."
         )
     estimator._check_partitions(len(partitions), {**options, **metadata})
+    partitions.give(metadata)
     return sendable(estimator), partitions, options
 
 

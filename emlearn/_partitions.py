@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -76,6 +77,15 @@ def value_of(part: Any) -> Any:
     return reference(part.key) if hasattr(part, "dask") else part
 
 
+def futures_in(collection: Any) -> dict[Any, Any]:
+    """What of a collection was persisted, by key: a graph of its partitions has the keys alone, and holds nothing."""
+    if "distributed" not in sys.modules:
+        return {}
+    from distributed.client import futures_of
+
+    return {future.key: future for future in futures_of(collection)}
+
+
 def _itself(work: Work) -> Work:
     return work
 
@@ -87,17 +97,14 @@ class Partitions:
     ----------
     X : dask.array.Array of shape (n, d) or dask.dataframe.DataFrame
         An array that is divided along its columns is put together.
-    metadata : mapping
-        Of each row: Dask arrays or series with the same partitions as X, or arrays in memory, which are divided like
-        X. Entries that are None are left out.
 
     Raises
     ------
     ValueError, TypeError
-        If X is no table, or what belongs to the rows cannot be divided like X.
+        If X is no table.
     """
 
-    def __init__(self, X: Any, metadata: Mapping[str, Any]) -> None:
+    def __init__(self, X: Any) -> None:
         dask = _dask()
         #: whoever computes, chosen here: a thread that does so later may not see it
         self.get = dask.base.get_scheduler(collections=[X])
@@ -120,21 +127,39 @@ class Partitions:
                 f"X must be a Dask array or data frame with two axes, got a {type(X).__name__}."
             )
         self.n_columns = X.shape[1]
-        self.parts, self.names, self.values = parts, [], []
+        self.parts = parts
+        self.names: list[str] = []
+        self.values: list[list[Any]] = []
+        self._futures = futures_in(X)
         self._graph: dict[Any, Any] | None = None
         #: numbers of the partitions that have rows, as far as is known
         self.which = [i for i in range(len(parts)) if self.lengths is None or self.lengths[i]]
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    # ----------------------------------------------------------- metadata
+
+    def give(self, metadata: Mapping[str, Any]) -> None:
+        """Add what belongs to the rows.
+
+        Parameters
+        ----------
+        metadata : mapping
+            Dask arrays or series with the same partitions as X, or arrays in memory, which are divided like X. Entries
+            that are None are left out.
+
+        Raises
+        ------
+        ValueError
+            If there is not a value for each row, or partitions cannot be matched.
+        """
         for name, value in metadata.items():
             if value is None:
                 continue
             self.values.append(self._divided(name, value))
             self.names.append(name)
             self._graph = None
-
-    def __len__(self) -> int:
-        return len(self.parts)
-
-    # ----------------------------------------------------------- metadata
 
     def _divided(self, name: str, value: Any) -> list[Any]:
         dask = _dask()
@@ -144,7 +169,7 @@ class Partitions:
             value = check_length(value, sum(self._counted()), name)
             value = dask.array.from_array(value, chunks=-1)
             # sent once; an array in memory would be part of each graph
-            return self.persist(value.rechunk((tuple(self.lengths),))).to_delayed().tolist()
+            value = self.persist(value.rechunk((tuple(self.lengths),)))
         if getattr(value, "ndim", 1) != 1:
             raise ValueError(
                 f"{name} must have one axis, a value for each row of X, got {value.ndim}."
@@ -158,6 +183,7 @@ class Partitions:
                         f"{name} must have one value for each of the {sum(lengths)} rows of X, got {sum(known)}."
                     )
                 value = value.rechunk((tuple(lengths),))
+        self._futures |= futures_in(value)
         parts = list(value.to_delayed())
         if len(parts) != len(self):
             raise ValueError(
@@ -254,6 +280,7 @@ class Partitions:
             # all partitions of a collection have one graph
             distinct = {id(part.dask): part.dask for part in needed if hasattr(part, "dask")}
             self._graph = {key: task for graph in distinct.values() for key, task in graph.items()}
+            self._graph |= self._futures
         return {**self._graph, **tasks}
 
     def delayed(self, tasks: dict[Any, Any], key: Any) -> Any:

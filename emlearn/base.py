@@ -218,7 +218,7 @@ class EMMixin(CallbackSupportMixin):
 
     # ------------------------------------------- what an estimator may say
 
-    def _fit_model(self, X: Any, sample_weight: np.ndarray | None) -> Any:
+    def _fit_model(self, X: Any, sample_weight: np.ndarray | None, **fold: Any) -> Any:
         """The object with the methods above, for these data; an estimator may assemble another than itself."""
         return self
 
