@@ -153,6 +153,7 @@ def sequences():
     return X, np.repeat(np.arange(20), 20)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_sequences():
     X, groups = sequences()
     D, g = da.from_array(X, chunks=(100, 3)), da.from_array(groups, chunks=100)
@@ -172,10 +173,11 @@ def test_sequences():
         assert ours == pytest.approx(getattr(local, name)(X, groups=groups), rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("algorithm", ["online", "incremental"])
 def test_batches_are_computed_where_they_are(algorithm):
     X = rows(n=900)
-    settings = dict(algorithm=algorithm, batch_size=100, random_state=0, tol=1e-6, max_iter=200)
+    settings = dict(algorithm=algorithm, batch_size=100, random_state=0, tol=1e-4, max_iter=30)
     local = GaussianMixture(2, **settings).fit(X)
     remote = GaussianMixture(2, **settings).fit(da.from_array(X, chunks=(300, 3)))
     assert remote.lower_bound_ == pytest.approx(local.lower_bound_, abs=2e-2)
@@ -480,18 +482,21 @@ def two_workers(client, synchronous):
         yield client
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_two_processes_fit_what_one_does(two_workers):
     D, parts = divided(5, 200, 3)
     X, D = np.concatenate(parts), two_workers.persist(D)
-    mixture = GaussianMixture(2, random_state=0, n_init=2)
+    mixture = GaussianMixture(2, random_state=0, n_init=2, max_iter=15)
     local, remote = clone(mixture).fit(X), mixture.fit(D)
     same_fit(local, remote)
-    np.testing.assert_array_equal(remote.predict(D).compute(), local.predict(X))
+    # what the answer needs is held, though nobody else holds it
+    labels = remote.predict(two_workers.persist(D + 0.0))
+    np.testing.assert_array_equal(labels.compute(), local.predict(X))
     assert remote.bic(D) == pytest.approx(local.bic(X), rel=1e-12)
     counts = (D > 1).astype(int)
     same_fit(*(PoissonMixture(2, random_state=0).fit(x) for x in (counts.compute(), counts)))
     groups = np.repeat(np.arange(50), 20)
-    model = GaussianHMM(2, random_state=0, max_iter=10, topology="left-right", tol=0)
+    model = GaussianHMM(2, random_state=0, max_iter=5, topology="left-right", tol=0)
     same_fit(clone(model).fit(X, groups=groups), model.fit(D, groups=groups))
 
 
