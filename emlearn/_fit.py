@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -92,7 +93,8 @@ class Fit:
         )
         self.problem = ModelProblem(self.model, source, workers)
         seeds = self.algorithm == "online" or self.kind == "stochastic" or self.schedule != [1.0]
-        self.seed = (int(self.random_state.randint(2**31 - 1)),) if seeds else ()
+        # drawn from a copy, so that the starts are those of batch EM
+        self.seed = (int(copy.deepcopy(self.random_state).randint(2**31 - 1)),) if seeds else ()
 
     def _check_settings(self) -> None:
         setting = self.estimator._setting
