@@ -18,6 +18,8 @@ from .._data import check_data, check_frame, column_name
 from .._parameters import declare
 from ..base import EMMixin
 from ..distributions import Distribution, Prior
+from ..em.fixed import Constraints
+from ..em.held import Space
 from ..em.parts import divide_start
 from ..em.reduce import take_rows
 from ..em.starts import METHODS, Start, draw_start, given_start
@@ -93,10 +95,70 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
             prior = distribution.bind_prior(prior, rows, sample_weight, self.n_components)
         model = self._assemble(distribution, prior, self._latent_prior())
         model.initial_parameters = partial(self._first_parameters, model)
+        if self._is_constrained():
+            n_features = rows.shape[1]
+            self._check_starts(self._said(distribution, n_features))
+            model.latent_constraints, model.constraints = self._constraints(
+                distribution, n_features
+            )
         return model
 
     def _fitted_model(self) -> CompositeModel:
-        return self._assemble(self._resolved())
+        model = self._assemble(self._resolved())
+        if self._is_constrained():
+            model.read_constraints = partial(self._constraints, model.distribution)
+        return model
+
+    # ------------------------------------------------- what is fixed or equal
+
+    def _is_constrained(self) -> bool:
+        given = self.fixed, self.equal
+        return any(value is not None and len(value) > 0 for value in given)
+
+    @abstractmethod
+    def _latent_spaces(self) -> dict[str, Space]:
+        """Those of the published parameters of the latent structure."""
+
+    def _settle_latent(self, constraints: Constraints) -> Constraints:
+        """Constraints of the latent structure's published parameters, in its own terms."""
+        return constraints.settled()
+
+    def _said(self, distribution: Distribution, n_features: int) -> Constraints:
+        """``fixed`` and ``equal``, read."""
+        spaces = {
+            **self._latent_spaces(),
+            **distribution.parameter_spaces(self.n_components, n_features),
+        }
+        return Constraints.read(self.fixed, self.equal, spaces)
+
+    def _constraints(
+        self, distribution: Distribution, n_features: int
+    ) -> tuple[Constraints, Constraints]:
+        """Those of the latent structure and those of the components, as their M-steps read them."""
+        said = self._said(distribution, n_features)
+        latent = said.only(list(self._latent_spaces()))
+        components = Constraints({name: said[name] for name in said if name not in latent})
+        settled = components.settled()
+        if settled:
+            settled = distribution.settle(settled, self.n_components, n_features)
+        return self._settle_latent(latent), settled
+
+    def _check_starts(self, said: Constraints) -> None:
+        """ValueError where a run would begin with other values than those that are fixed."""
+        if self._continues():
+            published = self.publish(self.recall())
+            said.check_start({n[:-1]: v for n, v in published.items()}, "warm_start")
+            return
+        said.check_start(self._given_start(), "init_params")
+
+    def _given_start(self) -> dict[str, Any]:
+        """Parameters that the user gave to begin with, by their published names."""
+        if not isinstance(self.init_params, Mapping):
+            return {}
+        if not self._needs_start():
+            published = self.publish(self._given_parameters())
+            return {name[:-1]: value for name, value in published.items()}
+        return dict(self.init_params)
 
     def row_cost(self, n_features: float) -> float:
         return self._resolved().row_cost(self.n_components, n_features)
@@ -178,6 +240,8 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
     ) -> Parameters | list[Parameters]:
         """What the first statistics become: their M-step, unless the user gave some of the parameters."""
         first = model.m_step(statistics, None)
+        if model.constraints:  # the others do not know of them
+            return first
         others = model.distribution.alternatives(
             statistics["components"], first.components, model.prior
         )
@@ -346,8 +410,24 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
             warn_user(" ".join(found), DegenerateComponentsWarning)
 
     def _fitted_attributes(self, result: Any, dtype: Any) -> dict[str, Any]:
-        n_free = self._fitted_model().n_free(result.parameters)
-        return {**super()._fitted_attributes(result, dtype), "n_parameters_": n_free}
+        model = self._fitted_model()
+        attributes = super()._fitted_attributes(result, dtype)
+        if self._is_constrained():
+            n_features = model.distribution.shape(result.parameters.components)[1]
+            self._publish_fixed(attributes, model.distribution, n_features)
+        return {**attributes, "n_parameters_": model.n_free(result.parameters)}
+
+    def _publish_fixed(
+        self, attributes: dict[str, Any], distribution: Distribution, n_features: int
+    ) -> None:
+        """What is fixed is what the user said, to the bit, in the type of the attributes."""
+        said = self._said(distribution, n_features)
+        names = [name for name in said if f"{name}_" in attributes]
+        for name, value in said.publish({n: attributes[f"{n}_"] for n in names}).items():
+            before = attributes[f"{name}_"]
+            if isinstance(before, np.ndarray):
+                value = value.astype(before.dtype, copy=False)
+            attributes[f"{name}_"] = value
 
     @abstractmethod
     def _degeneracies(self, parameters: Parameters) -> list[str]:

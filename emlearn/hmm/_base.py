@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -15,6 +16,8 @@ from .._composite import CompositeEstimator, Fitted, Parameters
 from .._data import check_probabilities, check_shape, check_weights, read_array
 from .._parameters import set_engine_parameters
 from ..distributions import Distribution, Prior
+from ..em.fixed import Constraints
+from ..em.held import Space
 from ..em.starts import LabelStart, Start
 from ..em.units import Units
 from ..latent import Chain, ChainParameters, ChainPrior
@@ -221,6 +224,26 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         model = HMMModel(Chain(self._allowed), distribution, prior, latent_prior)
         model.cost = self.row_cost
         return model
+
+    def _latent_spaces(self) -> dict[str, Space]:
+        K = self.n_components
+        return {
+            "startprob": Space((K,), 0.0, 1.0, sizes=(K,)),
+            "transmat": Space((K, K), 0.0, 1.0, sizes=(K,)),
+        }
+
+    def _settle_latent(self, constraints: Constraints) -> Constraints:
+        """What is not allowed is fixed to 0."""
+        may = dict(zip(self._latent_spaces(), self._allowed() or (True, True), strict=True))
+        held = {}
+        for name, part in constraints.items():
+            if np.any((part.values > 0) & ~np.asarray(may[name])):
+                raise ValueError(
+                    f"fixed: {name!r} has a probability above 0 where topology or init_params have none. Change"
+                    " one of them."
+                )
+            held[name] = replace(part, values=np.where(may[name], part.values, 0.0))
+        return Constraints(held).settled()
 
     def _allowed(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Which first states and transitions there are, by the topology and by zeros that were given."""
