@@ -320,6 +320,19 @@ class Distribution(BaseEstimator, ABC):
         return None
 
 
+def m_step_beside(
+    family: Distribution,
+    statistics: Statistics,
+    parameters: Any,
+    prior: Prior | None,
+    constraints: Constraints,
+) -> Any:
+    """A family's M-step; it need not know of constraints where there are none."""
+    if not constraints:
+        return family.m_step(statistics, parameters, prior)
+    return family.constrained_m_step(statistics, parameters, prior, constraints)
+
+
 def check_domain(value: np.ndarray, low: float, high: float, name: str) -> None:
     """ValueError unless all of a parameter are numbers from ``low`` to ``high``."""
     if not np.all(np.isfinite(value)) or value.min() < low or value.max() > high:

@@ -77,6 +77,15 @@ class Constraints(Mapping):
         """Those of some parameters."""
         return Constraints({name: self[name] for name in names if name in self})
 
+    def inside(self, prefix: str) -> Constraints:
+        """Those whose names begin so, without it: of a part, as :meth:`under` names them."""
+        n = len(prefix)
+        return Constraints({name[n:]: self[name] for name in self if name.startswith(prefix)})
+
+    def under(self, prefix: str) -> dict[str, Held]:
+        """The same with this in front of the names."""
+        return {f"{prefix}{name}": held for name, held in self.items()}
+
     def check_start(self, start: Mapping[str, Any], what: str) -> None:
         """ValueError where parameters that a run would begin with are not so."""
         for name, held in self.items():

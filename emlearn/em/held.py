@@ -155,10 +155,24 @@ class Held:
         """True where the components' own probabilities sum to 1, as weights do."""
         return bool(self.space.sizes) and len(self.space.shape) == self.space.axes
 
-    def _rows(self) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+    def _rows(self) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+        """Values and what is shared as rows that hold probabilities, and the rows of each group."""
         if self.across:
-            return self.values[None], self.shared[None], (np.arange(1),)
-        return self.values, self.shared, self.groups
+            return self.values[None], self.shared[None], [np.arange(1)]
+        width = self.values.shape[-1]
+        each = self.values[0].size // width
+        groups = [members * each + i for members in self.groups for i in range(each)]
+        return self.values.reshape(-1, width), self.shared.reshape(-1, width), groups
+
+    def flattened(self, space: Space) -> Held:
+        """The same where the first two axes are one, with a group for each of the second."""
+        if not self.space.axes:
+            return self
+        M = self.space.shape[1]
+        groups = tuple(members * M + m for members in self.groups for m in range(M))
+        return Held(
+            space, self.values.reshape(space.shape), self.shared.reshape(space.shape), groups
+        )
 
     def settled(self, name: str) -> Held:
         """The same, checked; what is shared and fixed anywhere is fixed everywhere.
