@@ -49,7 +49,7 @@ class Constraints(Mapping):
 
         Raises
         ------
-        ValueError, TypeError
+        ValueError
             If there is no such parameter, its shape is another, or a value is none that it can have.
         """
         held = {name: Held.nothing(space) for name, space in spaces.items()}

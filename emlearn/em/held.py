@@ -229,10 +229,10 @@ def _array(value: Any, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndar
     try:
         array = np.array(value)
         if dtype is np.bool_ and array.dtype != np.bool_:
-            raise TypeError("True and False are expected")
+            raise ValueError("True and False are expected")
         array = array.astype(dtype)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{name} must be an array of the shape {shape}: {error}.") from error
+        raise ValueError(f"{name} must be an array of the shape {shape}: {error}.") from error
     if array.shape != shape:
         raise ValueError(f"{name} must have the shape {shape}, got {array.shape}.")
     return array

@@ -234,15 +234,21 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
 
     def _settle_latent(self, constraints: Constraints) -> Constraints:
         """What is not allowed is fixed to 0."""
-        may = dict(zip(self._latent_spaces(), self._allowed() or (True, True), strict=True))
-        held = {}
-        for name, part in constraints.items():
-            if np.any((part.values > 0) & ~np.asarray(may[name])):
+        allowed, held = self._allowed() or (True, True), {}
+        for (name, space), mask in zip(self._latent_spaces().items(), allowed, strict=True):
+            part, may = constraints.get(name), np.broadcast_to(mask, space.shape)
+            if part is None:
+                continue
+            if np.any((part.values > 0) & ~may):
                 raise ValueError(
                     f"fixed: {name!r} has a probability above 0 where topology or init_params have none. Change"
                     " one of them."
                 )
-            held[name] = replace(part, values=np.where(may[name], part.values, 0.0))
+            if np.any(may != may.min(axis=0), where=part.shared):
+                raise ValueError(
+                    f"equal: states cannot share {name!r} where topology or init_params leave it to some only."
+                )
+            held[name] = replace(part, values=np.where(may, part.values, 0.0))
         return Constraints(held).settled()
 
     def _allowed(self) -> tuple[np.ndarray, np.ndarray] | None:

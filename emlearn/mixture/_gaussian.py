@@ -297,10 +297,12 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
         return self.weights_init, self.means_init, self.precisions_init
 
     def _given_start(self) -> dict[str, Any]:
+        if not super()._needs_start():
+            return super()._given_start()
         weights, means, precisions = self._read_given()
-        given = {**super()._given_start(), "weights": weights, "means": means}
-        if not super()._needs_start() or precisions is None:
-            return super()._given_start() if not super()._needs_start() else given
+        given = {"weights": weights, "means": means}
+        if precisions is None:
+            return given
         covariances, factors = self._covariance.invert(precisions)
         others = {"precisions": precisions, "precisions_cholesky": factors}
         return {**given, "covariances": covariances, **others}
