@@ -26,6 +26,7 @@ from ..em.starts import METHODS, Start, draw_start, given_start
 from ..em.statistics import Joint, Statistics
 from ..em.units import Units
 from ..exceptions import DegenerateComponentsWarning, warn_user
+from ._match import match_start
 from ._model import CompositeModel, Fitted, Parameters
 
 __all__ = ["CompositeEstimator"]
@@ -186,10 +187,18 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
                 )
             return given
         start = self._draw(X, sample_weight, random_state, model.distribution)
+        if self._matches(model):
+            start = match_start(model, start, _rows(X), sample_weight, self._share_with_others)
         if model.distribution.start_parts > 1:
             start = self._divide(start, X, sample_weight, random_state, model.distribution)
         statistics = self._first_statistics(model, start, X, sample_weight)
         return self._start_parameters(model, start, statistics, X, sample_weight)
+
+    def _matches(self, model: CompositeModel) -> bool:
+        """True where a start has no order, but fixed parameters give the components one."""
+        held = [*(model.latent_constraints or {}).values(), *(model.constraints or {}).values()]
+        apart = any(part.space.axes and part.fixed.any() for part in held)
+        return apart and self.n_components > 1 and isinstance(self._start_method(), str)
 
     def _first_statistics(
         self, model: CompositeModel, start: Start, X: Any, sample_weight: np.ndarray | None

@@ -63,6 +63,8 @@ def maximise_gaussian(
     closed = covariance.name == "full" and unfixed and not held.pooled.any()
     means, covariances, others = _first_means(moments.mean, mean_weight, held), None, {}
     rounds = _COLD if current is None else _WARM
+    if not covariance.exact:  # whose own steps only improve
+        rounds //= 5
     if current is not None:
         covariances = current.covariances
     for number in range(rounds):

@@ -319,6 +319,10 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
 
     # ---------------------------------------------------------------- start
 
+    def _matches(self, model: HMMModel) -> bool:
+        # a topology has put the states in order already; transitions say nothing of rows
+        return self._allowed() is None and bool(model.constraints) and super()._matches(model)
+
     def _needs_start(self) -> bool:
         return not (isinstance(self.init_params, Mapping) and self._gives_components())
 
