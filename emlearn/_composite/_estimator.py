@@ -196,6 +196,8 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
 
     def _matches(self, model: CompositeModel) -> bool:
         """True where a start has no order, but fixed parameters give the components one."""
+        if not self._is_constrained():
+            return False
         held = [*(model.latent_constraints or {}).values(), *(model.constraints or {}).values()]
         apart = any(part.space.axes and part.fixed.any() for part in held)
         return apart and self.n_components > 1 and isinstance(self._start_method(), str)

@@ -321,7 +321,7 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
 
     def _matches(self, model: HMMModel) -> bool:
         # a topology has put the states in order already; transitions say nothing of rows
-        return self._allowed() is None and bool(model.constraints) and super()._matches(model)
+        return bool(model.constraints) and self._allowed() is None and super()._matches(model)
 
     def _needs_start(self) -> bool:
         return not (isinstance(self.init_params, Mapping) and self._gives_components())
