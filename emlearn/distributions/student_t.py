@@ -18,7 +18,7 @@ from .._kernels import gaussian as kernel
 from ..em.fixed import Constraints
 from ..em.held import Held, Space
 from ..em.statistics import Joint, Moments, Sums
-from ._base import Distribution, as_float, check_domain
+from ._base import Distribution, Fold, as_float, check_domain
 from ._settle_gaussian import gaussian_spaces, n_held_gaussian, settle_gaussian
 from ._special import solve_gamma_shape
 from .gaussian import Gaussian, GaussianParameters
@@ -127,7 +127,9 @@ class StudentT(Distribution):
         names = self.gaussian.shared_parameters
         return tuple("scales" if name == "covariances" else name for name in names)
 
-    def bind(self, X: np.ndarray, sample_weight: np.ndarray | None) -> Self:
+    def bind(
+        self, X: np.ndarray, sample_weight: np.ndarray | None, fold: Fold | None = None
+    ) -> Self:
         bounds = self.degrees_of_freedom_bounds
         numbers = len(bounds) == 2 and all(isinstance(b, Real) for b in bounds)
         if not (numbers and 0 < bounds[0] <= bounds[1]):
