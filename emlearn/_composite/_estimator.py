@@ -315,10 +315,10 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
 
     def _learn(self, reader: BlockReader) -> bool:
         distribution, merged = self._full_distribution(), {}
+        if not distribution.learns:
+            return False
         for number, _ in enumerate(reader(reset=True, each=True)):
             found = {name: getattr(self, f"{name}_") for name in self._learned_names}
-            if not found:
-                return False
             try:
                 merged = distribution.merge_learned(merged, found) if number else found
             except ValueError as error:
