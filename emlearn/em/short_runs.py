@@ -16,6 +16,8 @@ __all__ = ["Contestant", "short_runs", "sound"]
 
 # objectives this close, in nats a row, are the same optimum: only one run to it goes on
 _SAME = 1e-6
+# iterations that a run is believed to go on gaining as much as in its last
+_HORIZON = 30
 
 
 @dataclass
@@ -47,6 +49,13 @@ class Contestant:
         """Whether the run came to rest: it is not continued."""
         return self.result is not None and self.result.reason is not StopReason.MAX_ITER
 
+    def promises(self, target: float) -> bool:
+        """Whether the target is within reach."""
+        assert self.result is not None
+        ends = self.result.objectives[-2:]
+        rise = float(ends[-1] - ends[0]) if len(ends) == 2 else math.inf
+        return self.ended or self.objective + _HORIZON * rise >= target
+
 
 def short_runs(
     candidates: Iterable[Any],
@@ -55,6 +64,7 @@ def short_runs(
     n_best: int = 2,
     n_iterations: int = 3,
     keep: float = 0.5,
+    target: float = -math.inf,
     map_calls: Callable[[list[Callable[[], Any]]], list[Any]] | None = None,
 ) -> list[Contestant]:
     """The best of many starts, by short runs that get longer as starts drop out.
@@ -75,6 +85,9 @@ def short_runs(
         Of the first round; each round makes twice as many as the one before.
     keep : float, default=0.5
         The share that goes on.
+    target : float, default=-inf
+        An objective that is known already: a run that would not get there in 30 iterations more, each of which
+        gained as much as its last, drops out.
     map_calls : callable, default=None
         Runs a list of functions and returns their values in order, in threads perhaps. None runs one after
         the other.
@@ -118,7 +131,8 @@ def short_runs(
         going = [c for c in racing if not c.ended]
         outcomes = map_calls([_call(run, c.parameters, length) for c in going])
         lost = {c.number for c, o in zip(going, outcomes, strict=True) if not _advance(c, o)}
-        racing = _ranked([c for c in racing if c.number not in lost])
+        racing = [c for c in racing if c.number not in lost and c.promises(target)]
+        racing = _ranked(racing)
         if len(racing) <= n_best or all(c.ended for c in racing):
             return racing[:n_best]
         racing = racing[: max(n_best, math.ceil(keep * len(racing)))]

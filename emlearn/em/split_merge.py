@@ -6,8 +6,8 @@ A move merges the two, splits the one, and lets EM run from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -15,9 +15,16 @@ from sklearn.utils.extmath import randomized_svd
 
 from .clusters import whiten
 from .loop import Result
-from .short_runs import sound, short_runs
+from .short_runs import short_runs, sound
 
-__all__ = ["moved_shares", "propose_moves", "split_coordinates", "split_merge"]
+__all__ = [
+    "ComponentAxes",
+    "Move",
+    "moved_shares",
+    "propose_moves",
+    "split_coordinates",
+    "split_merge",
+]
 
 # what a move must gain, in nats a row
 _GAIN = 1e-6
@@ -25,6 +32,17 @@ _GAIN = 1e-6
 _MOST_AXES = 20
 # of the pairs that overlap most, how many are tried
 _PAIRS = 8
+# iterations of the first short runs of a batch
+_FIRST = 2
+
+
+class Move(NamedTuple):
+    """Merge two components, split a third into halves along one of its axes (0 or 1)."""
+
+    first: int
+    second: int
+    split: int
+    axis: int = 0
 
 
 def split_merge(
@@ -37,14 +55,13 @@ def split_merge(
     sample_weight: np.ndarray | None = None,
     n_moves: int = 8,
     n_batches: int = 3,
-    n_iterations: int = 3,
     n_final: int = 100,
     max_rounds: int | None = None,
 ) -> Result:
     """Improve a run by moves that merge two components and split a third.
 
     The moves of a round are tried in batches, the most promising first, by short runs of which the best
-    goes on; as soon as one ends higher than the run so far it takes its place, and a new round begins.
+    goes on. As soon as one ends higher than the run so far it takes its place, and a new round begins.
 
     Parameters
     ----------
@@ -63,10 +80,8 @@ def split_merge(
         Moves in a batch.
     n_batches : int, default=3
         A round that gained nothing in so many batches is the last.
-    n_iterations : int, default=3
-        Of the first of the short runs, which double.
     n_final : int, default=100
-        Of the best of a batch, at most.
+        Iterations of the best of a batch, at most.
     max_rounds : int or None, default=None
         None allows twice as many as there are components.
 
@@ -80,51 +95,38 @@ def split_merge(
     Ueda, N., Nakano, R., Ghahramani, Z. and Hinton, G. E. (2000). SMEM algorithm for mixture models. Neural
     Computation 12(9), 2109-2128.
     """
-    for _ in range(max_rounds or 2 * shares(best.parameters).shape[1]):
-        better = _round(
-            best,
-            shares(best.parameters),
-            start,
-            run,
-            coordinates,
-            sample_weight,
-            (n_moves, n_batches, n_iterations, n_final),
-        )
+
+    def end_of(moves: list[Move]) -> Result | None:
+        firsts = [start(moved_shares(table, move, axes.half(move))) for move in moves]
+        for found in short_runs(
+            firsts, run, n_best=1, n_iterations=_FIRST, target=best.objective
+        ):
+            end = found.result if found.ended else run(found.parameters, n_final)
+            if sound(end) and end.objective > best.objective + _GAIN:
+                return end
+        return None
+
+    rounds = 0
+    while max_rounds is None or rounds < max_rounds:
+        table = shares(best.parameters)
+        max_rounds = 2 * table.shape[1] if max_rounds is None else max_rounds
+        axes = ComponentAxes(coordinates, table, sample_weight)
+        moves = propose_moves(table, axes.surprise, n_moves * n_batches, sample_weight)
+        batches = (moves[at : at + n_moves] for at in range(0, len(moves), n_moves))
+        better = next((end for batch in batches if (end := end_of(batch)) is not None), None)
         if better is None:
             break
-        best = better
+        best, rounds = better, rounds + 1
     return best
 
 
-def _round(
-    best: Result,
-    table: np.ndarray,
-    start: Callable[[np.ndarray], Any],
-    run: Callable[[Any, int], Any],
-    coordinates: np.ndarray,
-    sample_weight: np.ndarray | None,
-    sizes: tuple[int, int, int, int],
-) -> Result | None:
-    """The first batch's best that is better than what there is."""
-    n_moves, n_batches, n_iterations, n_final = sizes
-    shapes = component_axes(coordinates, table, sample_weight)
-    moves = propose_moves(table, shapes.surprise, sample_weight, n_moves * n_batches)
-    for at in range(0, len(moves), n_moves):
-        firsts = (
-            start(moved_shares(table, move, shapes.half(move[2])))
-            for move in moves[at : at + n_moves]
-        )
-        for found in short_runs(firsts, run, n_best=1, n_iterations=n_iterations):
-            end = run(found.parameters, n_final) if not found.ended else found.result
-            if sound(end) and end.objective > best.objective + _GAIN:
-                return end
-    return None
-
-
 def propose_moves(
-    shares: np.ndarray, surprise: np.ndarray, sample_weight: np.ndarray | None, n_moves: int
-) -> list[tuple[int, int, int]]:
-    """Moves that may help.
+    shares: np.ndarray,
+    surprise: np.ndarray,
+    n_moves: int,
+    sample_weight: np.ndarray | None = None,
+) -> list[Move]:
+    """Moves that may help, the most promising first.
 
     Parameters
     ----------
@@ -132,14 +134,14 @@ def propose_moves(
         Posterior of the rows.
     surprise : ndarray of shape (K,)
         How much the rows of a component differ from what one component should look like.
-    sample_weight : ndarray of shape (n,) or None
     n_moves : int
+        How many, at most.
+    sample_weight : ndarray of shape (n,) or None
 
     Returns
     -------
-    list of tuple (i, j, k)
-        Merge i and j, whose posteriors are most alike, and split k; the most promising first. Empty for
-        fewer than three components.
+    list of Move
+        They merge components whose posteriors are alike; there is none for fewer than three components.
     """
     K = shares.shape[1]
     if K < 3:
@@ -150,69 +152,82 @@ def propose_moves(
     i, j = np.triu_indices(K, 1)
     pairs = np.argsort(-overlap[i, j], kind="stable")[:_PAIRS]
     split = np.argsort(-surprise, kind="stable")
+    # places in the two orders are multiplied: good in one of them may be rather far down in the other
     ranked = sorted(
-        ((a + 1) * (b + 1), a, int(i[pair]), int(j[pair]), int(k))
+        ((a + 1) * (b + 1) * (axis + 1), a, axis, Move(int(i[pair]), int(j[pair]), int(k), axis))
         for a, pair in enumerate(pairs)
         for b, k in enumerate(split)
+        for axis in (0, 1)
         if k not in (i[pair], j[pair])
     )
-    return [(first, second, third) for *_, first, second, third in ranked[:n_moves]]
+    return [move for *_, move in ranked[:n_moves]]
 
 
-def moved_shares(
-    shares: np.ndarray, move: tuple[int, int, int], half: np.ndarray
-) -> np.ndarray:
-    """Shares (n, K) after a move; ``half`` (n,) says what of component k goes to the place that j leaves."""
-    i, j, k = move
+def moved_shares(shares: np.ndarray, move: Move, half: np.ndarray) -> np.ndarray:
+    """Shares (n, K) after a move; ``half`` (n,) says how much of the split component goes to the free place."""
     out = shares.copy()
-    out[:, i] += shares[:, j]
-    out[:, j] = shares[:, k] * half
-    out[:, k] = shares[:, k] - out[:, j]
+    out[:, move.first] += shares[:, move.second]
+    out[:, move.second] = shares[:, move.split] * half
+    out[:, move.split] = shares[:, move.split] - out[:, move.second]
     return out
 
 
-class component_axes:
-    """The principal axes of each component's rows, and how the rows lie along them."""
+class ComponentAxes:
+    """How the rows of each component lie along its principal axes.
+
+    Parameters
+    ----------
+    coordinates : ndarray of shape (n, r)
+    shares : ndarray of shape (n, K)
+    sample_weight : ndarray of shape (n,) or None
+
+    Attributes
+    ----------
+    surprise : ndarray of shape (K,)
+        The statistic of Jarque and Bera, summed over the axes: about what a second component would gain
+        where one of a normal shape stands.
+    """
 
     def __init__(
-        self, coordinates: np.ndarray, shares: np.ndarray, sample_weight: np.ndarray | None
+        self, coordinates: np.ndarray, shares: np.ndarray, sample_weight: np.ndarray | None = None
     ) -> None:
         self.coordinates = coordinates
-        K = shares.shape[1]
-        self.surprise = np.zeros(K)
-        self.axes: list[tuple[np.ndarray, np.ndarray] | None] = [None] * K
-        weights = shares if sample_weight is None else shares * sample_weight[:, None]
-        for k, w in enumerate(weights.T):
-            total = w.sum()
-            if total <= 0:
-                continue
-            p = w / total
-            mean = p @ coordinates
-            y = coordinates - mean
-            values, vectors = np.linalg.eigh((y * p[:, None]).T @ y)
-            self.axes[k] = mean, vectors[:, -1]
-            live = values > 1e-10 * max(values[-1], 1e-300)
-            z = y @ (vectors[:, live] / np.sqrt(values[live]))
-            square = z * z
-            skew, tail = p @ (square * z), p @ (square * square) - 3.0
-            # Jarque and Bera's statistic: what two components would gain there, roughly
-            self.surprise[k] = total * (skew @ skew / 6.0 + tail @ tail / 24.0)
+        self.surprise = np.zeros(shares.shape[1])
+        self._axes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        for k in range(shares.shape[1]):
+            weight = shares[:, k] if sample_weight is None else shares[:, k] * sample_weight
+            total = weight.sum()
+            if total > 0:
+                self._add(k, weight / total, total)
 
-    def half(self, k: int) -> np.ndarray:
-        """1 for the rows (n,) on one side of component k's mean along its first axis, 0 for the others."""
-        if self.axes[k] is None:
+    def _add(self, k: int, p: np.ndarray, total: float) -> None:
+        mean = p @ self.coordinates
+        centred = self.coordinates - mean
+        values, vectors = np.linalg.eigh((centred * p[:, None]).T @ centred)
+        # its longest axis, and the one along which it looks most like two
+        self._axes[k] = mean, vectors[:, [-1, -1]]
+        varies = values > 1e-10 * values[-1]
+        if not varies.any():
+            return
+        z = centred @ (vectors[:, varies] / np.sqrt(values[varies]))
+        square = z * z
+        skewness, excess = p @ (square * z), p @ (square * square) - 3.0
+        self.surprise[k] = total * (skewness @ skewness / 6.0 + excess @ excess / 24.0)
+        flattest = np.flatnonzero(varies)[excess.argmin()]
+        self._axes[k] = mean, vectors[:, [-1, flattest]]
+
+    def half(self, move: Move) -> np.ndarray:
+        """1 for the rows (n,) on one side of the mean of the component to split, 0 for the others."""
+        if move.split not in self._axes:
             return np.zeros(len(self.coordinates))
-        mean, axis = self.axes[k]
-        return ((self.coordinates - mean) @ axis > 0).astype(np.float64)
+        mean, axes = self._axes[move.split]
+        return ((self.coordinates - mean) @ axes[:, move.axis] > 0).astype(np.float64)
 
 
-def split_coordinates(
-    X: Any, sample_weight: np.ndarray | None = None, random_state: Any = 0
-) -> np.ndarray:
-    """Coordinates (n, r) of rows: whitened, of many columns the first principal axes."""
-    if sparse.issparse(X) or X.shape[1] > _MOST_AXES:
-        r = min(_MOST_AXES, *X.shape)
-        Y = X if sparse.issparse(X) else X - X.mean(axis=0)
-        u, s, _ = randomized_svd(Y, r, random_state=random_state)
-        return u * s
-    return whiten(X, sample_weight)
+def split_coordinates(X: Any, sample_weight: np.ndarray | None = None) -> np.ndarray:
+    """Coordinates (n, r) of rows: whitened; of sparse rows and of many columns the first principal axes."""
+    if not sparse.issparse(X) and X.shape[1] <= _MOST_AXES:
+        return whiten(X, sample_weight)
+    rows = X if sparse.issparse(X) else X - X.mean(axis=0, dtype=np.float64)
+    u, s, _ = randomized_svd(rows, min(_MOST_AXES, *X.shape), random_state=0)
+    return u * s
