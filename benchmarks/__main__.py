@@ -1,11 +1,21 @@
-"""``python -m benchmarks [gmm | bayesian | covariance | families | hmm | squarem | overhead] [options]``."""
+"""``python -m benchmarks [name] [options]``: gmm by default; a name that there is none of lists them."""
 
 import importlib
 import sys
 
 from ._run import refuse_unfit
 
-NAMES = ("gmm", "bayesian", "covariance", "families", "hmm", "squarem", "overhead")
+NAMES = (
+    "gmm",
+    "bayesian",
+    "covariance",
+    "families",
+    "hmm",
+    "squarem",
+    "overhead",
+    "likelihood",
+    "mapped",
+)
 
 
 def main() -> None:

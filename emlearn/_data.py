@@ -12,6 +12,8 @@ from sklearn.utils.validation import validate_data
 __all__ = [
     "check_data",
     "check_frame",
+    "check_labels",
+    "check_length",
     "check_mixing_weights",
     "check_probabilities",
     "check_shape",
@@ -154,6 +156,83 @@ def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
     if not np.any(weights > 0):
         raise ValueError("sample_weight: all weights are zero; at least one row must count.")
     return weights
+
+
+def check_length(values: Any, n: int, name: str) -> np.ndarray | None:
+    """What belongs to the rows as an array, or None.
+
+    Raises
+    ------
+    ValueError
+        If there is not one value for each of ``n`` rows.
+    """
+    if values is None:
+        return None
+    array = np.asarray(values)
+    if array.shape != (n,):
+        raise ValueError(
+            f"{name} must have one value for each of the {n} rows of X, got an array of shape {array.shape}."
+        )
+    return array
+
+
+def check_labels(
+    labels: Any, n: int, n_components: int
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Known components of the rows, and the classes that their numbers stand for.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n,) or None
+        Whole numbers from 0 to ``n_components - 1``, -1 where the component is unknown; or texts, the classes in their
+        order, with -1 or None.
+    n : int
+    n_components : int
+
+    Returns
+    -------
+    labels : ndarray of int of shape (n,), or None
+        None where no row is known.
+    classes : ndarray or None
+        Class i is component i of texts; the numbers that occur, of numbers.
+
+    Raises
+    ------
+    ValueError
+        If there is not one for each row, or they are out of range.
+    """
+    array = check_length(labels, n, "labels")
+    if array is None:
+        return None, None
+    if array.dtype.kind in "iufb":
+        if not np.all(np.isfinite(array)) or np.any(array != np.round(array)):
+            raise ValueError("labels must be whole numbers; use -1 where the component is unknown.")
+        codes = array.astype(np.int64)
+        classes = np.unique(codes[codes != -1])
+        if len(classes) and not 0 <= classes[0] <= classes[-1] < n_components:
+            raise ValueError(
+                f"labels must be -1 (unknown) or from 0 to n_components - 1 = {n_components - 1}, got"
+                f" {classes[0]} to {classes[-1]}. Raise n_components, or number the classes anew."
+            )
+    else:
+        names = array.astype(object)
+        known = np.array([not _is_unknown(name) for name in names.tolist()], dtype=bool)
+        try:
+            classes, inside = np.unique(names[known], return_inverse=True)
+        except TypeError as error:
+            raise TypeError(f"labels must be numbers or texts, not both: {error}") from error
+        if len(classes) > n_components:
+            raise ValueError(
+                f"labels has {len(classes)} classes, more than n_components = {n_components}. Raise it."
+            )
+        codes = np.full(n, -1)
+        codes[known] = inside
+        classes = np.array(classes.tolist())
+    return (codes, classes) if len(classes) else (None, None)
+
+
+def _is_unknown(name: Any) -> bool:
+    return name is None or name != name or name in (-1, "-1")
 
 
 def read_array(value: Any, name: str, *, finite: bool = True) -> np.ndarray:

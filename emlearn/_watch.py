@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.callback import CallbackContext
 
+from .callbacks import Checkpoint
 from .em.loop import Result, RunState
+from .em.sources import Block, Source
 from .em.units import Units
 
 __all__ = ["FitWatch"]
@@ -18,12 +20,25 @@ __all__ = ["FitWatch"]
 class FitWatch:
     """What is told of a fit while it runs: scikit-learn's callbacks and printed lines."""
 
-    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any, n_runs: int) -> None:
+    def __init__(self, estimator: Any, source: Source, y: Any, n_runs: int | None) -> None:
         self.estimator = estimator
         self.max_iter = estimator._setting("max_iter")
         self.verbose = estimator._setting("verbose")
         self.interval = estimator._setting("verbose_interval")
         self.active = bool(getattr(estimator, "_skl_callbacks", ()))
+        #: writes states of the fit, if the user wants some written
+        self.checkpoint = next(
+            (
+                c.for_fit()
+                for c in getattr(estimator, "_skl_callbacks", ())
+                if isinstance(c, Checkpoint)
+            ),
+            None,
+        )
+        self.dtype = source.dtype
+        # what is not in memory is not handed around
+        whole = source.sample if source.in_memory else Block(None)
+        X, sample_weight = whole.X, whole.sample_weight
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         if isinstance(X, Units):
             if self.active and len(X.ends) > 1:
@@ -102,6 +117,6 @@ class RunWatch:
                 estimator=watch.estimator,
                 **watch.given,
                 reconstruction_attributes=lambda: watch.estimator._fitted_attributes(
-                    state.result(), watch.given["X"].dtype
+                    state.result(), watch.dtype
                 ),
             )

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.utils import check_random_state
+from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._data import check_data, check_weights
+from ._blocks import BlockReader, MappedRows, is_mapped
+from ._data import check_data, check_length, check_weights
+from ._fit import ACCELERATORS, Fit
 from ._parameters import ENGINE
-from ._watch import FitWatch
+from ._partial import take_in
 from .em import loop
-from .em.reduce import add_steps, map_reduce, row_blocks, row_size, take_rows, unit_blocks
-from .em.squarem import Squarem
+from .em.problem import ModelProblem
+from .em.reduce import row_blocks, row_size, unit_blocks
+from .em.sources import Block, InMemory, MappedFile, Source, Stream, Survey
 from .em.statistics import Statistics
 from .em.threads import Workers, effective_threads, single_threaded_blas
 from .em.units import Units
-from .exceptions import ObjectiveFellWarning, SingularError, warn_user
 
 __all__ = ["EMMixin"]
-
-ACCELERATORS = {"squarem": Squarem}
 
 #: engine parameters, for classes that do not declare one of them
 _DEFAULTS: dict[str, Any] = {
@@ -48,64 +45,6 @@ _DEFAULTS: dict[str, Any] = {
 
 # multiplications of an E-step, about a quarter of a millisecond, below which threads wait for each other
 _LONG = 2e6
-
-# of the first parameters of one start, how many iterations each is given, and how many go on
-_SHORT, _POLISHED = 50, 4
-
-# objectives this close are the same optimum
-_TIE = 1e-9
-
-
-class _Problem:
-    """A model with its data: the E-step mapped over blocks of rows, the objective a mean over the rows, or a total."""
-
-    def __init__(
-        self,
-        model: Any,
-        X: Any,
-        sample_weight: np.ndarray | None,
-        blocks: list[slice],
-        workers: Workers,
-    ) -> None:
-        self.model, self.X, self.sample_weight = model, X, sample_weight
-        self.blocks, self.workers = blocks, workers
-        self.rows = float(X.shape[0] if sample_weight is None else sample_weight.sum())
-        self.total = 1.0 if getattr(model, "total_scale", False) else self.rows
-        if hasattr(model, "bound"):
-            self.bound = self._bound
-        # a model whose units may be long maps over their rows in the same threads
-        self.tools = {"workers": workers} if getattr(model, "takes_workers", False) else {}
-        # what the model prepares of a block stays for all iterations and restarts
-        self._prepared: dict[int, Any] = {}
-
-    def e_step(self, parameters: Any) -> tuple[Statistics, float]:
-        statistics, value = self.log_likelihood(parameters)
-        return statistics, (value + float(self.model.log_prior(parameters))) / self.total
-
-    def log_likelihood(self, parameters: Any) -> tuple[Statistics, float]:
-        """Statistics and the log-likelihood, without the prior."""
-        statistics, value = map_reduce(
-            partial(self._block, parameters), self.blocks, add_steps, self.workers
-        )
-        return statistics, float(value)
-
-    def _block(self, parameters: Any, rows: slice) -> tuple[Statistics, float]:
-        prepared = self._prepared.get(rows.start)
-        if prepared is None:
-            whole = len(self.blocks) == 1
-            prepared = self.model.prepare(self.X if whole else take_rows(self.X, rows))
-            self._prepared[rows.start] = prepared
-        weight = None if self.sample_weight is None else self.sample_weight[rows]
-        return self.model.e_step(parameters, prepared, weight, **self.tools)
-
-    def m_step(self, statistics: Statistics, parameters: Any) -> Any:
-        return self.model.m_step(statistics, parameters)
-
-    def ascent(self, old: Any, new: Any, statistics: Statistics) -> float:
-        return self.model.ascent(old, new, statistics) / self.total
-
-    def _bound(self, old: Any, new: Any, statistics: Statistics, objective: float) -> float:
-        return self.model.bound(old, new, statistics, objective * self.total) / self.total
 
 
 class EMMixin(CallbackSupportMixin):
@@ -294,7 +233,9 @@ class EMMixin(CallbackSupportMixin):
         return bool(self._setting("warm_start")) and "converged_" in vars(self)
 
     def _setting(self, name: str) -> Any:
-        return getattr(self, name, _DEFAULTS[name])
+        value = getattr(self, name, _DEFAULTS[name])
+        # a model of one's own has a method of this name, in the place of the parameter
+        return _DEFAULTS[name] if name == "e_step" and callable(value) else value
 
     # ----------------------------------------------------------------- fit
 
@@ -319,19 +260,172 @@ class EMMixin(CallbackSupportMixin):
         ValueError
             If the data cannot be used, or every start is singular.
         """
-        return self._fit_checked(*self._check_fit_data(X, sample_weight), y)
+        return self._fit_data(X, y, sample_weight=sample_weight)
 
-    def _fit_checked(self, X: Any, sample_weight: np.ndarray | None, y: Any = None) -> Self:
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Take in some rows: one step of online EM.
+
+        The first call draws a start from its rows; what is relative to the data, such as a default prior, is so to
+        these. After a fit it goes on from that.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self
+        """
+        return self._partial_fit_data(X, y, sample_weight=sample_weight)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_blocks(self, blocks: Any) -> Self:
+        """Fit the model to data that need not fit in memory: a block of rows at a time.
+
+        Each iteration is a pass over the blocks, and a first one learns what has to be known of all rows. The fit is
+        that of :meth:`fit`, from a start that is drawn from 200 000 of the rows where there are more.
+
+        Parameters
+        ----------
+        blocks : callable or sequence
+            A function without arguments that returns an iterator of the blocks, the same ones at each call; or a list
+            of them. A block is a table of shape (n_rows, n_features), or a pair of it and a dict of what ``fit``
+            takes beside it, such as ``{"sample_weight": w}``. Sequences are whole in a block.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If blocks have different columns, one is empty, or a second pass gives other rows than the first.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from emlearn.mixture import GaussianMixture
+        >>> def blocks():
+        ...     for seed in range(4):
+        ...         yield np.random.default_rng(seed).normal(size=(1000, 2)) + 8 * (seed % 2)
+        >>> mixture = GaussianMixture(2, random_state=0).fit_blocks(blocks)
+        >>> np.sort(mixture.means_.round(0), axis=0)
+        array([[0., 0.],
+               [8., 8.]])
+        """
+        self._check_parameters()
+        return self._fit_source(self._stream(blocks), None)
+
+    def _fit_data(self, X: Any, y: Any, **metadata: Any) -> Self:
+        self._check_parameters()
+        return self._fit_source(self._source(X, y, metadata), y)
+
+    def _fit_source(self, source: Source, y: Any) -> Self:
         warm = self._continues()
-        n_runs = 1 if warm or self._repeatable_start() else self._setting("n_init")
-        with single_threaded_blas(), Workers(self._n_threads(X, n_runs)) as workers:
-            self._fit(X, y, sample_weight, workers, n_runs, warm)
+        self._check_against(source)
+        auto = self._setting("n_init") == "auto"
+        n_runs = (
+            1 if warm or self._repeatable_start() else None if auto else self._setting("n_init")
+        )
+        vars(self).pop("_online", None)
+        n_threads = self._n_threads(source, 1 if n_runs == 1 else 2)
+        with single_threaded_blas(), Workers(n_threads) as workers:
+            Fit(self, source, y, workers, n_runs, warm).run()
+        self._note_rows(source)
         return self
 
-    def _n_threads(self, X: np.ndarray, n_runs: int = 1) -> int:
+    def _partial_fit_data(self, X: Any, y: Any, **metadata: Any) -> Self:
+        self._check_parameters()
+        known = "converged_" in vars(self)
+        block = self._read_block(X, y, reset=not known, **metadata)
+        with single_threaded_blas(), Workers(self._n_threads(block.X)) as workers:
+            source = InMemory(block, self._blocks)
+            source.goes_on = True
+            take_in(self, source, workers, known)
+        self._note_rows(source)
+        return self
+
+    # ------------------------------------------------------------- sources
+
+    def _source(self, X: Any, y: Any, metadata: dict[str, Any]) -> Source:
+        """Where the rows of a fit come from."""
+        if is_mapped(X):
+            return self._mapped(X, y, metadata)
+        block = self._read_block(X, y, reset=not self._continues(), **metadata)
+        return InMemory(block, self._blocks)
+
+    def _read_block(
+        self, X: Any, y: Any = None, *, reset: bool, sample_weight: Any = None
+    ) -> Block:
+        """Rows and what belongs to them, checked and encoded."""
+        X = self._check_data(X, reset=reset)
+        return Block(X, check_weights(sample_weight, X))
+
+    def _check_against(self, source: Source) -> None:
+        """ValueError where the parameters of the constructor do not fit the data."""
+
+    def _model_for(self, source: Source) -> Any:
+        """The model of a fit to these data."""
+        sample = source.sample
+        fold = {} if source.in_memory else {"fold": source.fold}
+        return self._fit_model(sample.X, sample.sample_weight, **fold)
+
+    def _stream(self, blocks: Any) -> Stream:
+        read, survey = BlockReader(blocks, self._read_block), Survey()
+        reset = not self._continues()
+        if reset and self._learn(read):
+            reset = False
+        for block in read(reset=reset):
+            survey.add(block)
+        return Stream(read, self._blocks, survey)
+
+    def _check_parameters(self) -> None:
+        """ValueError where a parameter of the constructor is out of its domain, whatever the data."""
+
+    def _learn(self, reader: BlockReader) -> bool:
+        """Learn from all blocks what is to be known before the first is read; False if there is nothing."""
+        return False
+
+    def _mapped(self, X: Any, y: Any, metadata: dict[str, Any]) -> Source:
+        """A file that is mapped into memory, a block at a time."""
+        pieces = self._pieces(X, metadata)
+        rows, survey, reset = (
+            MappedRows(X, pieces, self._read_block),
+            Survey(),
+            not self._continues(),
+        )
+        for piece, _ in pieces:
+            survey.add(rows.load(piece, reset, own=True))
+            reset = False
+        return MappedFile(rows.load, [piece for piece, _ in pieces], self._blocks, survey)
+
+    def _pieces(self, X: Any, metadata: dict[str, Any]) -> list[tuple[slice, dict[str, Any]]]:
+        """The rows of each block of a large table, and what belongs to them."""
+        n, d = X.shape
+        given = {name: check_length(value, n, name) for name, value in metadata.items()}
+        return [
+            (rows, {name: value[rows] for name, value in given.items() if value is not None})
+            for rows in row_blocks(n, d, self.row_cost(d))
+        ]
+
+    def _continued_model(self, source: Source) -> Any:
+        """The model of a fit that goes on with new rows."""
+        return self._model_for(source)
+
+    def _note_rows(self, source: Source) -> None:
+        """Remember of the rows what fitted attributes say."""
+
+    def _keep_bound(self, model: Any) -> None:
+        """Remember what :meth:`_continued_model` needs of the first rows."""
+
+    def _n_threads(self, X: Any, n_runs: int = 1) -> int:
         """Threads that pay: for several blocks of rows, or for several runs of E-steps that are long enough."""
         n_jobs = self._setting("n_jobs")
-        size = row_size(X)
+        X = X.sample.X if isinstance(X, Source) and X.in_memory else X
+        size = row_size(X) if not isinstance(X, Source) else X.shape[1]
         cost = self.row_cost(size)
         long = n_runs > 1 and X.shape[0] * cost > _LONG
         several = len(row_blocks(X.shape[0], size, cost)) > 1  # a unit may have several, too
@@ -342,128 +436,6 @@ class EMMixin(CallbackSupportMixin):
         if isinstance(X, Units):
             return unit_blocks(X.ends, size, self.row_cost(size))
         return row_blocks(X.shape[0], size, self.row_cost(size))
-
-    def _fit(
-        self,
-        X: np.ndarray,
-        y: Any,
-        sample_weight: np.ndarray | None,
-        workers: Workers,
-        n_runs: int,
-        warm: bool,
-    ) -> None:
-        random_state = check_random_state(self._setting("random_state"))
-        model = self._fit_model(X, sample_weight)
-        watch = FitWatch(self, X, y, sample_weight, n_runs)
-        if getattr(model, "unit_free", True):  # beside a prior, the unit of the weights counts
-            sample_weight = _in_range(sample_weight)
-        problem = _Problem(model, X, sample_weight, self._blocks(X), workers)
-
-        def start() -> Any:
-            if warm:
-                return self.recall()
-            first = model.initial_parameters(X, sample_weight, random_state)
-            return model.m_step(first, None) if isinstance(first, Statistics) else first
-
-        def attempt(number: int, start: Any) -> list[loop.Result | SingularError]:
-            if isinstance(start, SingularError):
-                return [start]
-            # a start may have several first parameters, of which the best ends the run
-            firsts = start if isinstance(start, list) else [start]
-            with watch.run(number, min(len(firsts), _POLISHED)) as monitor:
-                if len(firsts) > _POLISHED:
-                    short = [one_run(first, None, min(_SHORT, max_iter)) for first in firsts]
-                    reached = [_sound_objective(run) for run in short]
-                    order = np.argsort(reached[1:], kind="stable")[::-1][: _POLISHED - 1]
-                    firsts = [firsts[0], *(firsts[1 + i] for i in order)]
-                best = _best([one_run(first, monitor, max_iter) for first in firsts])
-                if isinstance(best, loop.Result):
-                    watch.report(best)
-            return [best]
-
-        max_iter = self._setting("max_iter")
-
-        def one_run(parameters: Any, monitor: Any, max_iter: int) -> loop.Result | SingularError:
-            accelerate = self._setting("accelerate")
-            begin = 1e-2 * problem.rows / problem.total
-            try:
-                return loop.run(
-                    problem,
-                    parameters,
-                    tol=self._setting("tol"),
-                    max_iter=max_iter,
-                    previous=vars(self).get("_previous_objective", -math.inf)
-                    if warm
-                    else -math.inf,
-                    accelerator=ACCELERATORS[accelerate](begin) if accelerate else None,
-                    monitor=monitor,
-                )
-            except SingularError as error:
-                return error
-
-        def calls() -> Iterator[Any]:
-            for number in range(n_runs):  # drawn one after the other, from one stream
-                try:
-                    parameters = start()
-                except SingularError as error:
-                    parameters = error
-                yield partial(attempt, number, parameters)
-
-        # printed lines stay in order
-        runner = workers if not self._setting("verbose") else Workers(1)
-        outcomes = runner.map_reduce(calls(), list.__add__, bounded=False)
-        self._keep_best(outcomes, X)
-        watch.end()
-
-    def _keep_best(self, outcomes: list[loop.Result | SingularError], X: np.ndarray) -> None:
-        runs = [outcome for outcome in outcomes if isinstance(outcome, loop.Result)]
-        if not runs:
-            message = str(outcomes[0])
-            if X.dtype == np.float32:
-                message += " The numerical accuracy can also be improved by passing float64 data instead of float32."
-            raise SingularError(message) from outcomes[0]
-        sound = [run for run in runs if run.reason is not loop.StopReason.SINGULAR]
-        best = _best(outcomes)
-        self._set_fitted(best, X.dtype)
-        bounds = [o.objective if isinstance(o, loop.Result) else math.nan for o in outcomes]
-        near = max(self._setting("tol"), _TIE)
-        self.restart_lower_bounds_ = np.array(bounds)
-        self.n_best_restarts_ = int(
-            np.sum(np.abs(self.restart_lower_bounds_ - best.objective) <= near)
-        )
-        self._warn_about(best, outcomes, sound)
-
-    def _warn_about(
-        self,
-        best: loop.Result,
-        outcomes: list[loop.Result | SingularError],
-        sound: list[loop.Result],
-    ) -> None:
-        lost = [outcome for outcome in outcomes if isinstance(outcome, SingularError)]
-        if lost:
-            warn_user(
-                f"{len(lost)} of {len(outcomes)} starts had no sound parameters and were dropped;"
-                f" the best of the others is used. The first was dropped because: {lost[0]}",
-                ConvergenceWarning,
-            )
-        if best.fell is not None:
-            warn_user(
-                f"The objective fell by {best.fell[1]:.3g} at iteration {best.fell[0]}. EM never lets it"
-                " fall: the E-step and the M-step do not belong together, or one of them has lost its"
-                " precision.",
-                ObjectiveFellWarning,
-            )
-        if not sound:
-            warn_user(
-                f"The fit stopped at its last sound parameters. {best.detail}",
-                ConvergenceWarning,
-            )
-        elif best.reason is loop.StopReason.MAX_ITER and self._setting("max_iter") > 0:
-            warn_user(
-                "Best performing initialization did not converge. Try different init parameters, or increase"
-                " max_iter, tol, or check for degenerate data.",
-                ConvergenceWarning,
-            )
 
     def _set_fitted(self, result: loop.Result, dtype: Any) -> None:
         for name, value in self._fitted_attributes(result, dtype).items():
@@ -491,10 +463,6 @@ class EMMixin(CallbackSupportMixin):
 
     # ---------------------------------------------------------------- data
 
-    def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        X = self._check_data(X, reset=not self._continues())
-        return X, check_weights(sample_weight, X)
-
     def _check_data(self, X: Any, *, reset: bool, finite: bool = True) -> np.ndarray:
         return check_data(self, X, reset=reset, finite=finite)
 
@@ -515,27 +483,6 @@ class EMMixin(CallbackSupportMixin):
         X = self._check_data(X, reset=False)
         sample_weight = check_weights(sample_weight, X)
         with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
-            problem = _Problem(self._fitted_model(), X, sample_weight, self._blocks(X), workers)
+            source = InMemory(Block(X, sample_weight), self._blocks)
+            problem = ModelProblem(self._fitted_model(), source, workers)
             return problem.log_likelihood(self.recall())[1] / problem.total
-
-
-def _sound_objective(outcome: loop.Result | SingularError) -> float:
-    sound = isinstance(outcome, loop.Result) and outcome.reason is not loop.StopReason.SINGULAR
-    return outcome.objective if sound else -math.inf
-
-
-def _best(outcomes: list[loop.Result | SingularError]) -> loop.Result | SingularError:
-    """The first of the best runs, of those that ended well if any did."""
-    runs = [outcome for outcome in outcomes if isinstance(outcome, loop.Result)]
-    if not runs:
-        return outcomes[0]
-    runs = [run for run in runs if _sound_objective(run) > -math.inf] or runs
-    highest = max(run.objective for run in runs)
-    return next(run for run in runs if run.objective >= highest - _TIE)
-
-
-def _in_range(sample_weight: np.ndarray | None) -> np.ndarray | None:
-    """Weights whose products neither vanish nor overflow; their unit decides nothing, and a power of 2 no bit."""
-    if sample_weight is None or 1e-100 < sample_weight.max() < 1e100:
-        return sample_weight
-    return np.ldexp(sample_weight, -int(np.frexp(sample_weight.max())[1]))

@@ -8,7 +8,13 @@ from contextvars import ContextVar
 
 from sklearn.exceptions import ConvergenceWarning
 
-__all__ = ["DegenerateComponentsWarning", "DomainError", "ObjectiveFellWarning", "SingularError"]
+__all__ = [
+    "CheckpointError",
+    "DegenerateComponentsWarning",
+    "DomainError",
+    "ObjectiveFellWarning",
+    "SingularError",
+]
 
 
 class SingularError(ValueError):
@@ -22,6 +28,10 @@ class SingularError(ValueError):
 
 class DomainError(ValueError):
     """A combination of statistics left their domain (a negative weight, a scatter that is no covariance)."""
+
+
+class CheckpointError(ValueError):
+    """A file is no checkpoint, not a whole one, or not one of this fit."""
 
 
 class DegenerateComponentsWarning(ConvergenceWarning):

@@ -14,12 +14,14 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .._data import check_data, check_frame, column_name
+from .._blocks import BlockReader
+from .._data import check_data, check_frame, check_labels, check_weights, column_name
 from .._parameters import declare
 from ..base import EMMixin
 from ..distributions import Distribution, Prior
 from ..em.parts import divide_start
 from ..em.reduce import take_rows
+from ..em.sources import Block, Source
 from ..em.starts import METHODS, Start, draw_start, given_start
 from ..em.statistics import Joint, Statistics
 from ..em.units import Units
@@ -79,9 +81,9 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
         """The prior of the latent structure, in its own terms; None without one."""
         return None
 
-    def _fit_model(self, X: Any, sample_weight: np.ndarray | None) -> CompositeModel:
+    def _fit_model(self, X: Any, sample_weight: np.ndarray | None, **fold: Any) -> CompositeModel:
         rows = _rows(X)
-        distribution = self._resolved().bind(rows, sample_weight)
+        distribution = self._resolved().bind(rows, sample_weight, **fold)
         prior = getattr(self, "prior", None)
         if isinstance(prior, str):  # "default"
             if distribution.default_prior is None:
@@ -90,13 +92,25 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
                 )
             prior = distribution.default_prior()
         if prior is not None:
-            prior = distribution.bind_prior(prior, rows, sample_weight, self.n_components)
+            prior = distribution.bind_prior(prior, rows, sample_weight, self.n_components, **fold)
         model = self._assemble(distribution, prior, self._latent_prior())
         model.initial_parameters = partial(self._first_parameters, model)
         return model
 
     def _fitted_model(self) -> CompositeModel:
         return self._assemble(self._resolved())
+
+    def _continued_model(self, source: Source) -> CompositeModel:
+        prior = vars(self).get("_bound_prior")
+        if prior is None:
+            return self._model_for(source)
+        return self._assemble(self._resolved(), prior, self._latent_prior())
+
+    def _keep_bound(self, model: CompositeModel) -> None:
+        # what was said relative to the data is so to the first rows
+        prior = getattr(model, "prior", None)
+        if isinstance(prior, Prior):
+            self._bound_prior = prior
 
     def row_cost(self, n_features: float) -> float:
         return self._resolved().row_cost(self.n_components, n_features)
@@ -114,6 +128,7 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
         X: Any,
         sample_weight: np.ndarray | None,
         random_state: np.random.RandomState,
+        labels: np.ndarray | None = None,
     ) -> Parameters | list[Parameters]:
         if not self._needs_start():
             given = self._given_parameters()
@@ -278,22 +293,71 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
             X, None if reset else Fitted(self), partial(column_name, self)
         )
         if reset:
-            for name, value in learned.items():
-                setattr(self, f"{name}_", value)
+            self._set_learned(learned)
         return X
 
-    def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[Any, np.ndarray | None]:
-        self._distribution()._validate_params()
-        return super()._check_fit_data(X, sample_weight)
+    def _set_learned(self, learned: dict[str, Any]) -> None:
+        self._learned_names = list(learned)
+        for name, value in learned.items():
+            setattr(self, f"{name}_", value)
 
-    def _check_enough_rows(self, X: Any, sample_weight: np.ndarray | None, least: int) -> None:
+    def _learn(self, reader: BlockReader) -> bool:
+        distribution, merged = self._full_distribution(), {}
+        for number, _ in enumerate(reader(reset=True, each=True)):
+            found = {name: getattr(self, f"{name}_") for name in self._learned_names}
+            if not found:
+                return False
+            try:
+                merged = distribution.merge_learned(merged, found) if number else found
+            except ValueError as error:
+                raise ValueError(f"Block {number}: {error}") from error
+        self._set_learned(merged)
+        return True
+
+    def _check_parameters(self) -> None:
+        self._distribution()._validate_params()
+
+    def _read_block(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        reset: bool,
+        sample_weight: Any = None,
+        labels: Any = None,
+    ) -> Block:
+        X = self._check_data(X, reset=reset)
+        return Block(
+            X, check_weights(sample_weight, X), self._read_labels(labels, X.shape[0], reset)
+        )
+
+    def _read_labels(self, labels: Any, n: int, reset: bool) -> np.ndarray | None:
+        codes, classes = check_labels(labels, n, self.n_components)
+        if reset:
+            vars(self).pop("classes_", None)
+        if classes is None:
+            return None
+        before = vars(self).get("classes_")
+        if before is not None and classes.dtype.kind in "US":
+            if not set(classes.tolist()) <= set(before.tolist()):
+                raise ValueError(
+                    f"labels has the classes {classes.tolist()}, those before are {before.tolist()}. Give the numbers"
+                    " of the components instead."
+                )
+            found = np.searchsorted(before, classes)
+            return np.where(codes >= 0, found[codes], -1)
+        self.classes_ = classes if before is None else np.union1d(before, classes)
+        return codes
+
+    def _check_enough_rows(self, source: Source, least: int) -> None:
         """ValueError where there are fewer rows than ``least``, or than components."""
-        n = X.shape[0]
-        if sample_weight is not None:  # a weight of 2 is two rows, a weight of 0 is none
-            n = max(int(np.count_nonzero(sample_weight)), int(min(sample_weight.sum(), 2.0**53)))
+        if source.goes_on and not self._needs_start():
+            return
+        # a weight of 2 is two rows, a weight of 0 is none
+        n = max(source.n_counting, int(min(source.weight, 2.0**53)))
         if n < least:
             raise ValueError(
-                f"Found array with {n} sample(s) (shape={X.shape}) while a minimum of {least} is required by"
+                f"Found array with {n} sample(s) (shape={source.shape}) while a minimum of {least} is required by"
                 f" {type(self).__name__}. n_samples = {n}."
             )
         if n < self.n_components:

@@ -9,9 +9,16 @@ from typing import Any
 import numpy as np
 
 from ..distributions import Distribution, Prior
+from ..em.posteriors import PosteriorMode
+from ..em.sources import Source
 from ..em.statistics import Joint
 
-__all__ = ["CompositeModel", "Fitted", "Parameters"]
+__all__ = ["CompositeModel", "Fitted", "Parameters", "modes_of"]
+
+
+def modes_of(mode: PosteriorMode, labels: np.ndarray | None) -> dict[str, Any]:
+    """What a latent structure is told of modes: nothing where it needs to know of none."""
+    return {} if mode.plain and labels is None else {"mode": mode, "labels": labels}
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,17 @@ class CompositeModel:
     def unit_free(self) -> bool:
         """Whether the fit is the same for any multiple of the sample weights."""
         return self.prior is None and self.latent_prior is None
+
+    def expected_statistics(self, parameters: Parameters, source: Source) -> Joint | None:
+        """What the statistics of the rows would be in the mean if they came from these parameters; None if unknown."""
+        rows = source.weight
+        latent, weights = self.latent.expected_statistics(
+            parameters.latent, rows, rows * source.n_units / source.shape[0]
+        )
+        components = self.distribution.expected_statistics(parameters.components, weights)
+        if components is None:
+            return None
+        return Joint({self.latent.name: latent, "components": components})
 
     def m_step(self, statistics: Joint, parameters: Parameters | None) -> Parameters:
         """Latent structure and components, each under its prior."""

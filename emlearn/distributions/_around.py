@@ -66,6 +66,9 @@ class Around(Distribution):
     ) -> tuple[Any, dict[str, Any]]:
         return self.family.encode(X, learned, column)
 
+    def merge_learned(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+        return self.family.merge_learned(a, b)
+
     def decode(self, X: np.ndarray, learned: Mapping[str, Any]) -> np.ndarray:
         return self.family.decode(X, learned)
 

@@ -16,6 +16,10 @@ from ..em.statistics import Statistics
 __all__ = ["Distribution", "Prior"]
 
 
+#: ``fold(function, merge)``: ``merge`` of ``function(rows, sample_weight)`` over blocks of rows
+Fold = Callable[[Callable[[Any, Any], Any], Callable[[Any, Any], Any]], Any]
+
+
 class Prior(BaseEstimator, ABC):
     """A prior of the parameters of a family: hyper-parameters only.
 
@@ -24,9 +28,17 @@ class Prior(BaseEstimator, ABC):
     """
 
     def bind(
-        self, X: Any, sample_weight: np.ndarray | None, n_components: int, distribution: Any
+        self,
+        X: Any,
+        sample_weight: np.ndarray | None,
+        n_components: int,
+        distribution: Any,
+        fold: Fold | None = None,
     ) -> Self:
-        """The prior in numbers, where its hyper-parameters are said relative to the data."""
+        """The prior in numbers, where its hyper-parameters are said relative to the data.
+
+        ``fold`` as in :meth:`Distribution.bind`.
+        """
         return self
 
 
@@ -95,6 +107,16 @@ class Distribution(BaseEstimator, ABC):
         """
         return X, {}
 
+    def merge_learned(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+        """What :meth:`encode` would have learned of all rows, from what it learned of some and of others.
+
+        Raises
+        ------
+        ValueError
+            If these contradict each other.
+        """
+        return dict(a)
+
     def decode(self, X: np.ndarray, learned: Mapping[str, Any]) -> np.ndarray:
         """Rows that were sampled as the user gives them: the inverse of :meth:`encode`."""
         return X
@@ -107,10 +129,13 @@ class Distribution(BaseEstimator, ABC):
         """The distribution with what :meth:`encode` learned, for fits and for fitted models alike."""
         return self
 
-    def bind(self, X: Any, sample_weight: np.ndarray | None) -> Self:
+    def bind(self, X: Any, sample_weight: np.ndarray | None, fold: Fold | None = None) -> Self:
         """The distribution for these data: once a fit, for what statistics or the M-step need of all of X.
 
         Densities never read what it learned: it is not there when a fitted model is used.
+
+        Where there are more rows than fit in memory, X is a sample of them, which is enough for what starts need, and
+        ``fold(function, merge)`` is ``merge`` of ``function(rows, sample_weight)`` over blocks of all of them.
         """
         return self
 
@@ -146,6 +171,13 @@ class Distribution(BaseEstimator, ABC):
 
     # ------------------------------------------------------------- M-step
 
+    def expected_statistics(self, parameters: Any, weights: np.ndarray) -> Statistics | None:
+        """What statistics of so many rows (K,) of each component are in the mean; their M-step gives these parameters.
+
+        Online EM begins with them; None, where a family has none, begins with its first batch.
+        """
+        return None
+
     @abstractmethod
     def m_step(self, statistics: Statistics, parameters: Any, prior: Prior | None = None) -> Any:
         """Parameters that maximise the expected log-density, plus that of the prior.
@@ -160,7 +192,12 @@ class Distribution(BaseEstimator, ABC):
         return []
 
     def bind_prior(
-        self, prior: Any, X: Any, sample_weight: np.ndarray | None, n_components: int
+        self,
+        prior: Any,
+        X: Any,
+        sample_weight: np.ndarray | None,
+        n_components: int,
+        fold: Fold | None = None,
     ) -> Prior:
         """A prior that the user gave, in numbers.
 
@@ -175,7 +212,8 @@ class Distribution(BaseEstimator, ABC):
             raise TypeError(
                 f"prior: {type(self).__name__} takes {wanted}, got {prior!r}. Give one, or None."
             )
-        return prior.bind(X, sample_weight, n_components, self)
+        more = {} if fold is None else {"fold": fold}
+        return prior.bind(X, sample_weight, n_components, self, **more)
 
     def log_prior(self, parameters: Any, prior: Prior) -> float:
         """Log-density of the parameters under the prior, which is bound."""

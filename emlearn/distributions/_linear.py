@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 from numbers import Real
 from typing import Any, NamedTuple, Self
 
@@ -13,7 +15,7 @@ from scipy.special import gammaln
 
 from ..em.statistics import Sums
 from ..exceptions import SingularError
-from ._base import Distribution, Prior
+from ._base import Distribution, Fold, Prior
 
 __all__ = [
     "ConjugatePrior",
@@ -81,13 +83,18 @@ class ConjugatePrior(Prior):
         self.mean = mean
 
     def bind(
-        self, X: Any, sample_weight: np.ndarray | None, n_components: int, distribution: Any
+        self,
+        X: Any,
+        sample_weight: np.ndarray | None,
+        n_components: int,
+        distribution: Any,
+        fold: Fold | None = None,
     ) -> Self:
         if not isinstance(self.count, Real) or not 0 < self.count < np.inf:
             raise ValueError(f"prior: count must be a number above 0, got {self.count!r}.")
         if self.mean is None:
-            one = np.ones((X.shape[0], 1)) if sample_weight is None else sample_weight[:, None]
-            sums = distribution.statistics(None, distribution.features(X), one)
+            sums = partial(_sums, distribution)
+            sums = sums(X, sample_weight) if fold is None else fold(sums, operator.add)
             mean = distribution.data_mean(sums)[0]
         else:
             try:
@@ -98,6 +105,11 @@ class ConjugatePrior(Prior):
                 raise ValueError(f"prior: mean must be finite, got {mean}.")
             mean = distribution.read_prior_mean(mean, X.shape[1])
         return type(self)(self.count, mean)
+
+
+def _sums(distribution: Any, X: Any, sample_weight: np.ndarray | None) -> Sums:
+    one = np.ones((X.shape[0], 1)) if sample_weight is None else sample_weight[:, None]
+    return distribution.statistics(None, distribution.features(X), one)
 
 
 class LinearFamily(Distribution):

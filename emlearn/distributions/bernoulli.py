@@ -152,6 +152,11 @@ class Bernoulli(LinearFamily):
             seen = weights.T @ features.seen
         return Sums({"weight": weight, "sum": total, "seen": seen})
 
+    def expected_statistics(self, parameters: BernoulliParameters, weights: np.ndarray) -> Sums:
+        p = parameters.probabilities
+        seen = np.repeat(weights[:, None], p.shape[1], axis=1)
+        return Sums({"weight": weights, "sum": seen * p, "seen": seen})
+
     # ------------------------------------------------------------- M-step
 
     def m_step(

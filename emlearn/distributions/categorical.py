@@ -18,7 +18,7 @@ from .._kernels import COMPILED
 from .._kernels import labels as kernel
 from .._kernels import labels_twin as twin
 from ..em.statistics import Sums
-from ._base import check_domain, check_sums
+from ._base import Fold, check_domain, check_sums
 from ._linear import ConjugatePrior, LinearFamily, keep_empty
 
 __all__ = ["Categorical", "CategoricalParameters"]
@@ -147,6 +147,12 @@ class Categorical(LinearFamily):
                 )
         return categories
 
+    def merge_learned(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+        if not isinstance(self.categories, str):
+            return dict(a)
+        pairs = zip(a["categories"], b["categories"], strict=True)
+        return {"categories": [_unique(np.concatenate(pair)) for pair in pairs]}
+
     def assume(self, values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(self.categories, str):
             categories = [np.arange(np.shape(block)[1]) for block in values["probabilities"]]
@@ -160,7 +166,9 @@ class Categorical(LinearFamily):
             return self
         return self._with_sizes([len(column) for column in names])
 
-    def bind(self, X: np.ndarray, sample_weight: np.ndarray | None) -> Self:
+    def bind(
+        self, X: np.ndarray, sample_weight: np.ndarray | None, fold: Fold | None = None
+    ) -> Self:
         if hasattr(self, "_sizes"):
             return self
         return self._with_sizes(X.max(axis=0) + 1)
@@ -219,6 +227,9 @@ class Categorical(LinearFamily):
         weights = np.ascontiguousarray(weights, dtype=np.float64)
         totals = kernel.totals(features, _int32(sizes), weights)
         return Sums({"weight": weights.sum(axis=0), "sum": totals})
+
+    def expected_statistics(self, parameters: CategoricalParameters, weights: np.ndarray) -> Sums:
+        return Sums({"weight": weights, "sum": weights[:, None] * parameters.probabilities})
 
     # ------------------------------------------------------------- M-step
 

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval
 from .._kernels import labels as kernel
 from ..em.statistics import Joint, Sums
 from ._around import Around
-from ._base import Distribution, Prior, as_float, check_domain, check_sums, listed
+from ._base import Distribution, Fold, Prior, as_float, check_domain, check_sums, listed
 from .gaussian import Gaussian
 from .noise import WithNoise
 
@@ -112,8 +112,8 @@ class FiniteMixture(Around):
     def resolve(self, learned: Mapping[str, Any]) -> Self:
         return type(self)(self.family.resolve(learned), self.n_mix)
 
-    def bind(self, X: Any, sample_weight: np.ndarray | None) -> Self:
-        return type(self)(self.family.bind(X, sample_weight), self.n_mix)
+    def bind(self, X: Any, sample_weight: np.ndarray | None, fold: Fold | None = None) -> Self:
+        return type(self)(self.family.bind(X, sample_weight, **_more(fold)), self.n_mix)
 
     def row_cost(self, n_components: int, n_features: float) -> float:
         members = n_components * self.n_mix
@@ -186,6 +186,15 @@ class FiniteMixture(Around):
         joint = Joint({"mixture": Sums({"counts": within}), "members": statistics})
         return np.concatenate([within.sum(axis=1), counts[K * M :]]), joint, value
 
+    def expected_statistics(
+        self, parameters: FiniteMixtureParameters, weights: np.ndarray
+    ) -> Joint | None:
+        counts = weights[:, None] * parameters.mixture_weights
+        members = self.family.expected_statistics(parameters.members, counts.ravel())
+        if members is None:
+            return None
+        return Joint({"mixture": Sums({"counts": counts}), "members": members})
+
     # ------------------------------------------------------------- M-step
 
     def m_step(
@@ -208,9 +217,15 @@ class FiniteMixture(Around):
         )
 
     def bind_prior(
-        self, prior: Any, X: Any, sample_weight: np.ndarray | None, n_components: int
+        self,
+        prior: Any,
+        X: Any,
+        sample_weight: np.ndarray | None,
+        n_components: int,
+        fold: Fold | None = None,
     ) -> Prior:
-        return self.family.bind_prior(prior, X, sample_weight, n_components * self.n_mix)
+        members = n_components * self.n_mix
+        return self.family.bind_prior(prior, X, sample_weight, members, **_more(fold))
 
     def log_prior(self, parameters: FiniteMixtureParameters, prior: Prior) -> float:
         return self.family.log_prior(parameters.members, prior)
@@ -311,6 +326,10 @@ class FiniteMixture(Around):
 
     def _flat(self, values: Mapping[str, Any], weights: np.ndarray) -> Mapping[str, Any]:
         return _Members(values, self.family, weights.shape)
+
+
+def _more(fold: Fold | None) -> dict[str, Fold]:
+    return {} if fold is None else {"fold": fold}
 
 
 class _Members(Mapping):

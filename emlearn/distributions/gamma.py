@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.special import digamma, gammaln
 from sklearn.utils import InputTags
 from sklearn.utils._param_validation import Interval
 
@@ -123,6 +123,11 @@ class Gamma(LinearFamily):
         shapes, scales = parameters.shapes, parameters.scales
         offsets = -(shapes * np.log(scales) + gammaln(shapes)).sum(axis=1)
         return np.hstack([-1.0 / scales, shapes - 1.0]), offsets
+
+    def expected_statistics(self, parameters: GammaParameters, weights: np.ndarray) -> Sums:
+        shapes, scales = parameters.shapes, parameters.scales
+        means = np.hstack([shapes * scales, digamma(shapes) + np.log(scales)])
+        return Sums({"weight": weights, "sum": weights[:, None] * means}, signed=self.signed)
 
     # ------------------------------------------------------------- M-step
 

@@ -228,6 +228,16 @@ class Gaussian(Distribution):
             factors = np.concatenate([factors, np.zeros_like(factors[:1])])
         return constants + log_weights, means, factors.reshape(-1)
 
+    def expected_statistics(self, parameters: GaussianParameters, weights: np.ndarray) -> Moments:
+        shape, form = parameters.means.shape, self.covariance.form
+        dense = self.covariance.dense(parameters.covariances, *shape)
+        scatter = weights[:, None, None] * dense
+        if form == "pooled":
+            scatter = scatter.sum(axis=0)
+        elif form == "diag":
+            scatter = np.diagonal(scatter, axis1=1, axis2=2).copy()
+        return Moments(weights, parameters.means, scatter, form)
+
     # ------------------------------------------------------------- M-step
 
     def m_step(

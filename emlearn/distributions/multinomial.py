@@ -103,6 +103,10 @@ class Multinomial(LinearFamily):
             natural = np.log(parameters.probabilities)
         return natural, np.zeros(len(natural))
 
+    def expected_statistics(self, parameters: MultinomialParameters, weights: np.ndarray) -> Sums:
+        sums = weights[:, None] * parameters.total * parameters.probabilities
+        return Sums({"weight": weights, "sum": sums})
+
     # ------------------------------------------------------------- M-step
 
     def m_step(

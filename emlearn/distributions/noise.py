@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 
-from ..em.statistics import Statistics
+from ..em.statistics import Moments, Statistics
 from ._around import Around
-from ._base import Distribution, Prior, as_float
+from ._base import Distribution, Fold, Prior, as_float
 
 __all__ = ["NoisyParameters", "WithNoise", "box"]
 
@@ -80,9 +81,10 @@ class WithNoise(Around):
     def resolve(self, learned: Mapping[str, Any]) -> Self:
         return WithNoise(self.family.resolve(learned), self.volume)
 
-    def bind(self, X: Any, sample_weight: np.ndarray | None) -> Self:
-        bound = WithNoise(self.family.bind(X, sample_weight), self.volume)
-        bound._box = box(X, self.volume, sample_weight)
+    def bind(self, X: Any, sample_weight: np.ndarray | None, fold: Fold | None = None) -> Self:
+        more = {} if fold is None else {"fold": fold}
+        bound = WithNoise(self.family.bind(X, sample_weight, **more), self.volume)
+        bound._box = box(X, self.volume, sample_weight, fold)
         return bound
 
     def row_cost(self, n_components: int, n_features: float) -> float:
@@ -119,6 +121,11 @@ class WithNoise(Around):
             parameters.components, log_weights, features, sample_weight, -parameters.log_volume
         )
 
+    def expected_statistics(
+        self, parameters: NoisyParameters, weights: np.ndarray
+    ) -> Statistics | None:
+        return self.family.expected_statistics(parameters.components, weights[:-1])
+
     # ------------------------------------------------------------- M-step
 
     def m_step(
@@ -137,9 +144,15 @@ class WithNoise(Around):
         ]
 
     def bind_prior(
-        self, prior: Any, X: Any, sample_weight: np.ndarray | None, n_components: int
+        self,
+        prior: Any,
+        X: Any,
+        sample_weight: np.ndarray | None,
+        n_components: int,
+        fold: Fold | None = None,
     ) -> Prior:
-        return self.family.bind_prior(prior, X, sample_weight, n_components)
+        more = {} if fold is None else {"fold": fold}
+        return self.family.bind_prior(prior, X, sample_weight, n_components, **more)
 
     def log_prior(self, parameters: NoisyParameters, prior: Prior) -> float:
         return self.family.log_prior(parameters.components, prior)
@@ -195,7 +208,10 @@ class WithNoise(Around):
 
 
 def box(
-    X: np.ndarray, volume: float | bool = True, sample_weight: np.ndarray | None = None
+    X: np.ndarray,
+    volume: float | bool = True,
+    sample_weight: np.ndarray | None = None,
+    fold: Fold | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A corner and the edges of a box around the rows, the smaller of two; or scaled to a given volume.
 
@@ -204,27 +220,56 @@ def box(
     ValueError
         If a column has one value only, so that every box has volume 0.
     """
-    X = np.asarray(X, dtype=np.float64)
-    weight = np.ones(len(X)) if sample_weight is None else sample_weight
-    X, weight = X[weight > 0], weight[weight > 0]
-    low, edge = X.min(axis=0), np.ptp(X, axis=0)
+    if fold is None:
+        fold = _whole(X, sample_weight)
+    low, high, moments = fold(_extent, _wider)
+    edge = high - low
     if not np.all(edge > 0):
         raise ValueError(
             "The noise component needs a region with a volume, but column"
             f" {np.flatnonzero(edge <= 0).tolist()} has one value only. Drop it, or fit without noise."
         )
     boxes = [(low, np.diag(edge))]
-    centre = weight @ X / weight.sum()
-    y = X - centre
-    axes = np.linalg.svd(np.linalg.qr(y * np.sqrt(weight)[:, None], mode="r"))[2]
-    if len(axes) == X.shape[1]:
-        scores = y @ axes.T
-        width = np.ptp(scores, axis=0)
-        if np.all(width > 0):
-            boxes.append((centre + scores.min(axis=0) @ axes, width[:, None] * axes))
+    centre = moments.mean[0]
+    axes = np.linalg.eigh(moments.scatter[0])[1][:, ::-1].T
+    least, most = fold(partial(_reach, centre, axes), _wider)
+    width = most - least
+    if np.all(width > 0) and np.linalg.slogdet(width[:, None] * axes)[1] > -np.inf:
+        boxes.append((centre + least @ axes, width[:, None] * axes))
     if volume is True:
         return min(boxes, key=lambda box: np.linalg.slogdet(box[1])[1])
     origin, edges = boxes[0]
     factor = float(np.exp((np.log(volume) - np.linalg.slogdet(edges)[1]) / X.shape[1]))
     middle = origin + edges.sum(axis=0) / 2
     return middle + factor * (origin - middle), factor * edges
+
+
+def _whole(X: np.ndarray, sample_weight: np.ndarray | None) -> Fold:
+    return lambda function, merge: function(X, sample_weight)
+
+
+def _counting(X: np.ndarray, sample_weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    X = np.asarray(X, dtype=np.float64)
+    weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    return X[weight > 0], weight[weight > 0]
+
+
+def _extent(X: np.ndarray, sample_weight: np.ndarray | None) -> tuple[Any, Any, Moments]:
+    """Lowest and highest values, and the moments."""
+    X, weight = _counting(X, sample_weight)
+    low = X.min(axis=0, initial=np.inf)
+    high = X.max(axis=0, initial=-np.inf)
+    return low, high, Moments.from_data(X, weight[:, None], "full")
+
+
+def _reach(
+    centre: np.ndarray, axes: np.ndarray, X: np.ndarray, sample_weight: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest scores along some axes."""
+    scores = (_counting(X, sample_weight)[0] - centre) @ axes.T
+    return scores.min(axis=0, initial=np.inf), scores.max(axis=0, initial=-np.inf)
+
+
+def _wider(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
+    found = np.minimum(a[0], b[0]), np.maximum(a[1], b[1])
+    return found if len(a) == 2 else (*found, a[2] + b[2])

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._kernels import gaussian as kernel
 from ..em.statistics import Moments
-from ._base import Prior
+from ._base import Fold, Prior
 from .covariance import Covariance
 
 __all__ = ["NormalInverseWishart"]
@@ -81,7 +81,12 @@ class NormalInverseWishart(Prior):
         self.mclust = mclust
 
     def bind(
-        self, X: Any, sample_weight: np.ndarray | None, n_components: int, distribution: Any
+        self,
+        X: Any,
+        sample_weight: np.ndarray | None,
+        n_components: int,
+        distribution: Any,
+        fold: Fold | None = None,
     ) -> Self:
         """The prior in numbers, where its hyper-parameters are said relative to the data.
 
@@ -92,6 +97,8 @@ class NormalInverseWishart(Prior):
             Repetitions of the rows.
         n_components : int
         distribution : Gaussian
+        fold : callable or None
+            Over blocks of all rows, where X is a sample.
 
         Returns
         -------
@@ -112,7 +119,7 @@ class NormalInverseWishart(Prior):
         if not 0 <= self.mean_count < math.inf:
             raise ValueError(f"mean_count must be a number >= 0, got {self.mean_count}")
         needed = self.mean is None or self.scale is None
-        centre, covariance = _summary(X, sample_weight) if needed else (None, None)
+        centre, covariance = _summary(X, sample_weight, fold) if needed else (None, None)
         if self.mean is not None:
             centre = np.array(self.mean, dtype=np.float64)
         if centre.shape != (d,) or not np.isfinite(centre).all():
@@ -174,13 +181,22 @@ def log_density(
     return float(value)
 
 
-def _summary(X: np.ndarray, sample_weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance, with divisor n - 1, of the data."""
+def _pooled(X: np.ndarray, sample_weight: np.ndarray | None) -> tuple[Moments, int]:
     weight = np.ones((len(X), 1)) if sample_weight is None else sample_weight[:, None]
-    whole = Moments.from_data(X, weight, "pooled")
+    return Moments.from_data(X, weight, "pooled"), int(np.count_nonzero(weight))
+
+
+def _summary(
+    X: np.ndarray, sample_weight: np.ndarray | None, fold: Fold | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance, with divisor n - 1, of the data."""
+    if fold is None:
+        whole, n_counting = _pooled(X, sample_weight)
+    else:
+        whole, n_counting = fold(_pooled, lambda a, b: (a[0] + b[0], a[1] + b[1]))
     total = float(whole.weight[0])
     covariance = whole.scatter / (total - 1.0 if total > 1.0 else total)
-    if np.count_nonzero(weight) <= X.shape[1]:  # as many rows as columns: singular
+    if n_counting <= X.shape[1]:  # as many rows as columns: singular
         covariance = np.diag(np.diag(covariance))
     return whole.mean[0], covariance
 

@@ -86,6 +86,9 @@ class Poisson(LinearFamily):
         with np.errstate(divide="ignore"):
             return np.log(parameters.rates), -parameters.rates.sum(axis=1)
 
+    def expected_statistics(self, parameters: PoissonParameters, weights: np.ndarray) -> Sums:
+        return Sums({"weight": weights, "sum": weights[:, None] * parameters.rates})
+
     # ------------------------------------------------------------- M-step
 
     def m_step(

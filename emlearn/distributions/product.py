@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._param_validation import StrOptions
 
 from ..em.statistics import Joint
-from ._base import Distribution, Prior
+from ._base import Distribution, Fold, Prior
 from .bernoulli import Bernoulli
 from .categorical import Categorical
 from .gamma import Gamma
@@ -69,7 +70,12 @@ class ProductPrior(Prior):
         self.priors = priors
 
     def bind(
-        self, X: Any, sample_weight: np.ndarray | None, n_components: int, distribution: Any
+        self,
+        X: Any,
+        sample_weight: np.ndarray | None,
+        n_components: int,
+        distribution: Any,
+        fold: Fold | None = None,
     ) -> Self:
         priors = self.priors
         if priors is None:
@@ -85,11 +91,32 @@ class ProductPrior(Prior):
             )
         bound = {
             name: distribution.families[name].bind_prior(
-                prior, distribution.block(X, name), sample_weight, n_components
+                prior,
+                distribution.block(X, name),
+                sample_weight,
+                n_components,
+                **_of_block(distribution, name, fold),
             )
             for name, prior in priors.items()
         }
         return type(self)(bound)
+
+
+def _of_block(distribution: Any, name: str, fold: Fold | None) -> dict[str, Fold]:
+    """A fold over the columns of a block."""
+    if fold is None:
+        return {}
+
+    def of_block(function: Any, merge: Any) -> Any:
+        return fold(partial(_apply_to_block, function, distribution, name), merge)
+
+    return {"fold": of_block}
+
+
+def _apply_to_block(
+    function: Any, distribution: Any, name: str, X: Any, sample_weight: np.ndarray | None
+) -> Any:
+    return function(distribution.block(X, name), sample_weight)
 
 
 class Product(Distribution):
@@ -170,6 +197,25 @@ class Product(Distribution):
         X = np.hstack([np.asarray(part, dtype=dtype) for part in parts])
         return X, {"blocks": blocks, **found}
 
+    def merge_learned(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+        merged: dict[str, Any] = {"blocks": a["blocks"]}
+        for (name, family, columns), (other, _, others) in zip(
+            a["blocks"], b["blocks"], strict=False
+        ):
+            if name != other or columns != others or len(a["blocks"]) != len(b["blocks"]):
+                raise ValueError(
+                    f"the types of the columns differ: {columns} were {name!r} before, here {others} are {other!r}."
+                    " Say what they are: blocks=[...]."
+                )
+            mine, theirs = (
+                {key[len(name) + 1 :]: v for key, v in found.items() if key.startswith(f"{name}_")}
+                for found in (a, b)
+            )
+            if mine:
+                more = _family(family).merge_learned(mine, theirs)
+                merged |= {f"{name}_{key}": value for key, value in more.items()}
+        return merged
+
     def _find_blocks(
         self, X: Any, column: Callable[[int], str]
     ) -> list[tuple[str, Any, list[int]]]:
@@ -241,11 +287,11 @@ class Product(Distribution):
             start += len(columns)
         return resolved
 
-    def bind(self, X: Any, sample_weight: np.ndarray | None) -> Self:
+    def bind(self, X: Any, sample_weight: np.ndarray | None, fold: Fold | None = None) -> Self:
         bound = type(self)(self.blocks)
         bound._slices = self._slices
         bound.families = {
-            name: family.bind(self.block(X, name), sample_weight)
+            name: family.bind(self.block(X, name), sample_weight, **_of_block(self, name, fold))
             for name, family in self.families.items()
         }
         bound._scales = {}
@@ -343,6 +389,15 @@ class Product(Distribution):
                 for name, family in self.families.items()
             }
         )
+
+    def expected_statistics(
+        self, parameters: ProductParameters, weights: np.ndarray
+    ) -> Joint | None:
+        parts = {
+            name: family.expected_statistics(parameters.parts[name], weights)
+            for name, family in self.families.items()
+        }
+        return None if any(part is None for part in parts.values()) else Joint(parts)
 
     # ------------------------------------------------------------- M-step
 

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .._kernels import COMPILED
 from .._kernels import gaussian as kernel
 from ..em.statistics import Joint, Moments, Sums
-from ._base import Distribution, as_float, check_domain
+from ._base import Distribution, Fold, as_float, check_domain
 from ._special import solve_gamma_shape
 from .gaussian import Gaussian, GaussianParameters
 from .normal_inverse_wishart import NormalInverseWishart, posterior_moments
@@ -124,7 +124,9 @@ class StudentT(Distribution):
         names = self.gaussian.shared_parameters
         return tuple("scales" if name == "covariances" else name for name in names)
 
-    def bind(self, X: np.ndarray, sample_weight: np.ndarray | None) -> Self:
+    def bind(
+        self, X: np.ndarray, sample_weight: np.ndarray | None, fold: Fold | None = None
+    ) -> Self:
         bounds = self.degrees_of_freedom_bounds
         numbers = len(bounds) == 2 and all(isinstance(b, Real) for b in bounds)
         if not (numbers and 0 < bounds[0] <= bounds[1]):

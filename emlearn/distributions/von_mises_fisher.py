@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from ..em.statistics import Sums
 from ..exceptions import SingularError
 from ._base import as_float
-from ._bessel import invert_bessel_ratio, log_hyp0f1
+from ._bessel import bessel_ratio, invert_bessel_ratio, log_hyp0f1
 from ._linear import ConjugatePrior, LinearFamily, Rows
 
 __all__ = ["VonMisesFisher", "VonMisesFisherParameters"]
@@ -135,6 +135,13 @@ class VonMisesFisher(LinearFamily):
         return kappa[:, None] * mu, log_normalizer(mu.shape[1], kappa)
 
     # ------------------------------------------------------------- M-step
+
+    def expected_statistics(
+        self, parameters: VonMisesFisherParameters, weights: np.ndarray
+    ) -> Sums:
+        mu, kappa = parameters.mean_directions, parameters.concentrations
+        lengths = weights * bessel_ratio(0.5 * mu.shape[1] - 1.0, kappa)
+        return Sums({"weight": weights, "sum": lengths[:, None] * mu}, signed=self.signed)
 
     def m_step(
         self,

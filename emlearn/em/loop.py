@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +23,8 @@ class StopReason(enum.StrEnum):
     MAX_ITER = "max_iter"
     CALLBACK = "callback"
     SINGULAR = "singular"
+    INTERRUPTED = "interrupted"
+    ONLINE = "online"
 
 
 class Problem(Protocol):
@@ -49,6 +51,12 @@ class Accelerator(Protocol):
 
     def judge(self, accepted: bool, path: list[Statistics]) -> None:
         """What became of the proposal, and the successive statistics that the run goes on from."""
+
+    def saved(self) -> dict[str, Any]:
+        """What a run that is taken up again needs."""
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take up what :meth:`saved` said."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,10 @@ def run(
     previous: float = -math.inf,
     accelerator: Accelerator | None = None,
     monitor: Callable[[RunState, float], bool] | None = None,
+    variant: Callable[..., RunState] | None = None,
+    saved: Mapping[str, Any] | None = None,
+    begun: Callable[[RunState], None] | None = None,
+    boundary: Callable[[RunState, Accelerator | None], None] | None = None,
 ) -> Result:
     """Run EM from given parameters.
 
@@ -122,9 +134,9 @@ def run(
     parameters : object
         Where to start.
     tol : float
-        Stop when an EM step changed the objective by less.
+        Stop when an iteration changed the objective by less.
     max_iter : int
-        Stop after that many M-steps.
+        Stop after that many iterations.
     previous : float, default=-inf
         ``previous_objective`` of the result, where a run is continued.
     accelerator : Accelerator, default=None
@@ -133,6 +145,15 @@ def run(
         the run stands (``n_iter``, ``objective``, ``parameters``, and
         ``result()``, what stopping there gives) and the change of the objective
         that the rule looks at; the run stops when it returns True.
+    variant : callable, default=None
+        ``variant(problem, parameters, previous, monitor)``, a :class:`RunState` whose steps are others than those
+        of batch EM.
+    saved : mapping, default=None
+        What ``boundary`` saw of a run that was cut short: take it up there, to the bit.
+    begun : callable, default=None
+        ``begun(state)`` before the first iteration.
+    boundary : callable, default=None
+        ``boundary(state, accelerator)`` between two iterations; ``state.saved(accelerator)`` is what to keep.
 
     Returns
     -------
@@ -143,25 +164,30 @@ def run(
     SingularError
         If the objective at the start is not a number, or minus infinity and stays so.
     """
-    state = RunState(problem, parameters, previous, monitor)
-    reason, detail = StopReason.MAX_ITER, f"max_iter={max_iter} M-steps were made"
+    if saved is not None:
+        parameters, previous = saved["parameters"], saved["previous"]
+    state = (variant or RunState)(problem, parameters, previous, monitor)
+    if saved is not None:
+        state.restore(saved, accelerator)
+    if begun is not None:
+        begun(state)
     while state.n_iter < max_iter:
         try:
             rise, change = state.step()
         except SingularError as error:
             if state.objective == -math.inf:  # no sound parameters to stop at
                 raise
-            reason, detail = StopReason.SINGULAR, f"M-step {state.n_iter + 1} was singular: {error}"
-            break
-        if abs(change) < tol:
-            reason, detail = StopReason.CONVERGED, f"the objective changed by less than tol={tol:g}"
-            break
+            detail = f"M-step {state.n_iter + 1} was singular: {error}"
+            return state.result(StopReason.SINGULAR, detail)
+        if state.rests(change, tol):
+            return state.result(StopReason.CONVERGED, state.rest_sentence(tol))
         if accelerator is not None and not state.stopped and state.n_iter < max_iter:
             state.leap(accelerator, rise)
         if state.stopped:
-            reason, detail = StopReason.CALLBACK, "a callback asked to stop"
-            break
-    return state.result(reason, detail)
+            return state.result(StopReason.CALLBACK, "a callback asked to stop")
+        if boundary is not None:
+            boundary(state, accelerator)
+    return state.result(StopReason.MAX_ITER, state.limit_sentence(max_iter))
 
 
 def _own_objective(old: Any, new: Any, statistics: Statistics, objective: float) -> float:
@@ -169,14 +195,17 @@ def _own_objective(old: Any, new: Any, statistics: Statistics, objective: float)
 
 
 class RunState:
-    """Where a run stands."""
+    """Where a run stands; its :meth:`step` is that of batch EM.
+
+    Another variant of EM is a subclass with another step.
+    """
 
     def __init__(
         self,
         problem: Problem,
         parameters: Any,
-        previous: float,
-        monitor: Callable[..., bool] | None,
+        previous: float = -math.inf,
+        monitor: Callable[..., bool] | None = None,
     ) -> None:
         self.problem, self.parameters, self.previous, self.monitor = (
             problem,
@@ -185,13 +214,22 @@ class RunState:
             monitor,
         )
         self.bound = getattr(problem, "bound", _own_objective)
-        self.statistics, self.objective = problem.e_step(parameters)
-        if math.isnan(self.objective):
-            raise SingularError("the objective at the start is not a number")
-        self.n_e_steps, self.n_iter = 1, 0
+        self.n_e_steps = self.n_iter = 0
         self.objectives: list[float] = []
         self.stopped = False
         self.fell: tuple[int, float] | None = None
+        self.begin()
+        #: parameters, objective, previous objective and iteration of one moment: in one piece, whoever looks
+        self.sound = self.parameters, self.objective, self.previous, 0
+
+    def begin(self) -> None:
+        """Statistics and objective of the first parameters."""
+        self.statistics, self.objective = self.problem.e_step(self.parameters)
+        if math.isnan(self.objective):
+            raise SingularError("the objective at the start is not a number")
+        self.n_e_steps = 1
+
+    # ------------------------------------------------------------- steps
 
     def step(self) -> tuple[float, float]:
         """One EM step: what the objective gained, and the change that the rule looks at."""
@@ -239,14 +277,27 @@ class RunState:
             self._keep(parameters, proposal, objective, -math.inf, math.inf)
         accelerator.judge(accepted, path if accepted else [self.statistics])
 
+    def rests(self, change: float, tol: float) -> bool:
+        """Whether the run has come to rest."""
+        return abs(change) < tol
+
+    def rest_sentence(self, tol: float) -> str:
+        """Why that is rest."""
+        return f"the objective changed by less than tol={tol:g}"
+
+    def limit_sentence(self, max_iter: int) -> str:
+        """What was done where the run did not come to rest."""
+        return f"max_iter={max_iter} M-steps were made"
+
     def _keep(
         self,
         parameters: Any,
-        statistics: Statistics,
+        statistics: Statistics | None,
         objective: float,
         previous: float,
         change: float,
     ) -> None:
+        self.objectives.append(objective)
         self.parameters, self.statistics, self.objective, self.previous = (
             parameters,
             statistics,
@@ -254,19 +305,42 @@ class RunState:
             previous,
         )
         self.n_iter += 1
-        self.objectives.append(objective)
+        self.sound = parameters, objective, previous, self.n_iter
         self.stopped = self.monitor is not None and self.monitor(self, change)
+
+    # ----------------------------------------------------------- results
+
+    def saved(self, accelerator: Accelerator | None) -> dict[str, Any]:
+        """What :meth:`restore` needs, between two iterations."""
+        return {
+            "parameters": self.parameters,
+            "previous": self.previous,
+            "n_iter": self.n_iter,
+            "n_e_steps": self.n_e_steps,
+            "objectives": np.array(self.objectives),
+            "fell": self.fell,
+            "accelerator": None if accelerator is None else accelerator.saved(),
+        }
+
+    def restore(self, saved: Mapping[str, Any], accelerator: Accelerator | None) -> None:
+        """Be as the run was that said this; its statistics were computed anew."""
+        self.n_iter, self.n_e_steps, self.fell = saved["n_iter"], saved["n_e_steps"], saved["fell"]
+        self.objectives = saved["objectives"].tolist()
+        self.sound = self.parameters, self.objective, self.previous, self.n_iter
+        if accelerator is not None and saved["accelerator"] is not None:
+            accelerator.restore(saved["accelerator"])
 
     def result(
         self, reason: StopReason = StopReason.CALLBACK, detail: str = "the run has not ended"
     ) -> Result:
         """What stopping here gives."""
+        parameters, objective, previous, n_iter = self.sound
         return Result(
-            parameters=self.parameters,
-            objective=self.objective,
-            objectives=np.array(self.objectives),
-            previous_objective=self.previous,
-            n_iter=self.n_iter,
+            parameters=parameters,
+            objective=objective,
+            objectives=np.array(self.objectives[:n_iter]),
+            previous_objective=previous,
+            n_iter=n_iter,
             n_e_steps=self.n_e_steps,
             reason=reason,
             detail=f"{reason}: {detail}",

@@ -148,6 +148,12 @@ class _Job:
             self.error = (index, error)
 
     @property
+    def behind(self) -> bool:
+        """Whether as many calls wait as may run ahead of the merge."""
+        waiting = len(self.calls) - self.merged
+        return self.error is None and self.ahead is not None and waiting > self.ahead
+
+    @property
     def done(self) -> bool:
         if self.error is not None:
             return self.running == 0
@@ -200,7 +206,8 @@ class Workers:
             Drawn in the calling thread, one after the other.
         merge : callable
         bounded : bool, default=True
-            Let no more than ``n_threads + 1`` calls run ahead of the merge, so that few values are alive.
+            Let no more than ``n_threads + 1`` calls run ahead of the merge, and draw no more: few values, and few
+            calls with what they hold, are alive.
 
         Returns
         -------
@@ -221,6 +228,9 @@ class Workers:
                         break
                     job.calls.append(call)
                     self._condition.notify()
+                # what the next call is about may have to be read first: not before there is room for it
+                while job.behind:
+                    self._step(job)
             with self._condition:
                 job.complete = True
             while not job.done:
@@ -254,7 +264,8 @@ class Workers:
         with self._condition:
             found = self._take(self._jobs[self._jobs.index(job) :], job)
             if found is None:
-                if not job.done:
+                # looked at once more under the lock: what has changed since then wakes nobody
+                if job.behind or (job.complete and not job.done):
                     self._condition.wait()
                 return
         self._run(*found)

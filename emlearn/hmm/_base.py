@@ -12,9 +12,11 @@ from sklearn.base import DensityMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._composite import CompositeEstimator, Fitted, Parameters
-from .._data import check_probabilities, check_shape, check_weights, read_array
+from .._data import check_length, check_probabilities, check_shape, check_weights, read_array
 from .._parameters import set_engine_parameters
 from ..distributions import Distribution, Prior
+from ..em.reduce import unit_blocks
+from ..em.sources import Block, Source
 from ..em.starts import LabelStart, Start
 from ..em.units import Units
 from ..latent import Chain, ChainParameters, ChainPrior
@@ -38,6 +40,7 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
 
     # the sequences of rows are metadata that every method wants: no set_*_request is needed
     __metadata_request__fit = {"groups": True}
+    __metadata_request__partial_fit = {"groups": True}
     __metadata_request__score = {"groups": True}
     __metadata_request__predict = {"groups": True, "method": True}
     __metadata_request__predict_proba = {"groups": True}
@@ -97,6 +100,7 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         *,
         groups: Any = None,
         lengths: Any = None,
+        labels: Any = None,
     ) -> Self:
         """Fit the model by EM (Baum and Welch).
 
@@ -113,6 +117,9 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
             The sequence that each row belongs to, by any name; the rows of one are together.
         lengths : array-like of shape (n_sequences,), default=None
             The same as numbers of rows. Without groups and lengths X is one sequence.
+        labels : array-like of shape (n_samples,), default=None
+            Known states: their numbers, -1 where a row's is unknown; or texts, the classes in their order.
+            ``classes_`` keeps them.
 
         Returns
         -------
@@ -123,26 +130,87 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         ValueError
             If the data cannot be used, groups or lengths do not fit them, or every start is singular.
         """
-        X, lengths = read_list(X, groups, lengths)
-        X, sample_weight = self._check_fit_sequences(X, y, sample_weight, groups, lengths)
-        self._fit_checked(X, sample_weight, y)
-        self.n_sequences_ = len(X.ends)
-        return self
+        metadata = {"sample_weight": sample_weight, "groups": groups, "lengths": lengths}
+        return self._fit_data(X, y, labels=labels, **metadata)
 
-    def _check_fit_sequences(
-        self, X: Any, y: Any, sample_weight: Any, groups: Any, lengths: Any
-    ) -> tuple[Units, np.ndarray | None]:
-        self._distribution()._validate_params()
-        self._allowed()
-        X = self._check_data(X, reset=not self._continues())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        groups: Any = None,
+        lengths: Any = None,
+        labels: Any = None,
+    ) -> Self:
+        """Take in some sequences, which are whole: one step of online EM.
+
+        The first call draws a start from its rows. After a fit it goes on from that.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of such
+        y : Ignored
+        sample_weight : array-like of shape (n_samples,) or (n_sequences,), default=None
+        groups : array-like of shape (n_samples,), default=None
+        lengths : array-like of shape (n_sequences,), default=None
+        labels : array-like of shape (n_samples,), default=None
+            All as in :meth:`fit`.
+
+        Returns
+        -------
+        self
+        """
+        metadata = {"sample_weight": sample_weight, "groups": groups, "lengths": lengths}
+        return self._partial_fit_data(X, y, labels=labels, **metadata)
+
+    def _read_block(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        reset: bool,
+        sample_weight: Any = None,
+        labels: Any = None,
+        groups: Any = None,
+        lengths: Any = None,
+    ) -> Block:
+        X, lengths = read_list(X, groups, lengths)
+        X = self._check_data(X, reset=reset)
         check_y(y, X.shape[0])
         ends = read_ends(X.shape[0], groups, lengths)
         sample_weight = check_weights(spread_weights(sample_weight, ends), X)
         check_even(sample_weight, ends)
+        labels = self._read_labels(labels, X.shape[0], reset)
+        return Block(Units(X, ends), sample_weight, labels)
+
+    def _pieces(self, X: Any, metadata: dict[str, Any]) -> list[tuple[slice, dict[str, Any]]]:
+        given = dict(metadata)
+        n, d = X.shape
+        ends = read_ends(n, given.pop("groups", None), given.pop("lengths", None))
+        given["sample_weight"] = spread_weights(given.get("sample_weight"), ends)
+        given = {name: check_length(value, n, name) for name, value in given.items()}
+        begins = np.r_[0, ends[:-1]]
+        pieces = []
+        for rows in unit_blocks(ends, d, self.row_cost(d)):
+            inside = (begins >= rows.start) & (begins < rows.stop)
+            own = {name: value[rows] for name, value in given.items() if value is not None}
+            pieces.append((rows, {**own, "lengths": (ends - begins)[inside]}))
+        return pieces
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        self._allowed()
+
+    def _check_against(self, source: Source) -> None:
         if self._continues():
             self._check_continues()
-        self._check_enough_rows(X, sample_weight, 2)
-        return Units(X, ends), sample_weight
+        self._check_enough_rows(source, 2)
+
+    def _note_rows(self, source: Source) -> None:
+        before = vars(self).get("n_sequences_", 0) if source.goes_on else 0
+        self.n_sequences_ = before + source.n_units
 
     def _check_continues(self) -> None:
         """ValueError where the last fit cannot be taken up with the parameters that the constructor has now."""

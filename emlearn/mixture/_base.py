@@ -7,13 +7,14 @@ from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import DensityMixin
+from sklearn.base import DensityMixin, _fit_context
 from sklearn.utils._param_validation import Interval
 
 from .._composite import CompositeEstimator, Fitted
 from .._data import check_mixing_weights, check_shape, read_array
 from .._parameters import set_engine_parameters
 from ..distributions import Distribution, Prior, WithNoise
+from ..em.sources import Source
 from ..em.starts import Start
 from ..em.statistics import Joint
 from ..latent import Labels
@@ -79,6 +80,59 @@ class BaseMixture(ScoresMixin, DensityMixin, CompositeEstimator, ABC):
         self.n_jobs = n_jobs
         self.accelerate = accelerate
         set_engine_parameters(self, engine)
+
+    # ----------------------------------------------------------------- fit
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> Self:
+        """Fit the model by EM.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            An array, or a file that is mapped into memory (``numpy.memmap``), of which a large one is read in blocks;
+            or a Dask array or data frame.
+        y : Ignored
+            Present by scikit-learn's convention.
+        sample_weight : array-like of shape (n_samples,), default=None
+            A weight of 2 counts a row twice, a weight of 0 leaves it out.
+        labels : array-like of shape (n_samples,), default=None
+            Known components: their numbers, -1 where a row's is unknown; or texts, the classes in their order.
+            ``classes_`` keeps them.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the data cannot be used, labels are out of range, or every start is singular.
+        """
+        return self._fit_data(X, y, sample_weight=sample_weight, labels=labels)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None
+    ) -> Self:
+        """Take in some rows: one step of online EM.
+
+        The first call draws a start from its rows; what is relative to the data, such as a default prior, is so to
+        these. After a fit it goes on from that.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+        sample_weight : array-like of shape (n_samples,), default=None
+        labels : array-like of shape (n_samples,), default=None
+            As in :meth:`fit`.
+
+        Returns
+        -------
+        self
+        """
+        return self._partial_fit_data(X, y, sample_weight=sample_weight, labels=labels)
 
     # --------------------------------------------------- what a family says
 
@@ -151,13 +205,13 @@ class BaseMixture(ScoresMixin, DensityMixin, CompositeEstimator, ABC):
     def _latent_prior(self) -> float | None:
         return getattr(self, "weight_concentration_prior", None)
 
-    def _fit_model(self, X: Any, sample_weight: np.ndarray | None) -> MixtureModel:
+    def _fit_model(self, X: Any, sample_weight: np.ndarray | None, **fold: Any) -> MixtureModel:
         if self.noise and not self._distribution().continuous:
             raise ValueError(
                 "noise needs a family with a density per unit of volume, such as Gaussian, StudentT or Gamma;"
                 f" {type(self._distribution()).__name__} is none. Set noise=False."
             )
-        return super()._fit_model(X, sample_weight)
+        return super()._fit_model(X, sample_weight, **fold)
 
     # ---------------------------------------------------------------- start
 
@@ -198,8 +252,7 @@ class BaseMixture(ScoresMixin, DensityMixin, CompositeEstimator, ABC):
 
     # ----------------------------------------------------------------- data
 
-    def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[Any, np.ndarray | None]:
-        X, sample_weight = super()._check_fit_data(X, sample_weight)
+    def _check_against(self, source: Source) -> None:
         noise = bool(self.noise)
         if self._continues() and noise != ("noise_weight_" in vars(self)):
             raise ValueError(
@@ -211,8 +264,7 @@ class BaseMixture(ScoresMixin, DensityMixin, CompositeEstimator, ABC):
                 f"warm_start continues a fit of {len(self.weights_)} components, but n_components ="
                 f" {self.n_components}. Set it back, or fit with warm_start=False."
             )
-        self._check_enough_rows(X, sample_weight, 2)
-        return X, sample_weight
+        self._check_enough_rows(source, 2)
 
     def _set_fitted(self, result: Any, dtype: Any) -> None:
         for name in (*NOISE_NAMES, "noise_volume"):  # of an earlier fit

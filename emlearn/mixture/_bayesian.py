@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from contextlib import nullcontext
 from functools import partial
 from numbers import Real
@@ -17,6 +18,7 @@ from .._parameters import set_engine_parameters
 from ..distributions import Gaussian, GaussianParameters
 from ..distributions.covariance import COVARIANCES
 from ..em.reduce import row_blocks
+from ..em.sources import Source
 from ..em.starts import METHODS, Start, total_scatter
 from ..em.statistics import Joint, Moments
 from ..em.threads import single_threaded_blas
@@ -244,7 +246,7 @@ class BayesianGaussianMixture(BaseMixture):
     def _distribution(self) -> Gaussian:
         return Gaussian(self.covariance_type, self.reg_covar)
 
-    def _fit_model(self, X: Any, sample_weight: np.ndarray | None) -> VariationalModel:
+    def _fit_model(self, X: Any, sample_weight: np.ndarray | None, **fold: Any) -> VariationalModel:
         model = self._fitted_model()
         model.initial_parameters = partial(self._first_parameters, model)
         return model
@@ -301,7 +303,7 @@ class BayesianGaussianMixture(BaseMixture):
 
     # ---------------------------------------------------------------- prior
 
-    def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    def _check_against(self, source: Source) -> None:
         kinds = self.covariance_type, self.weight_concentration_prior_type
         before = vars(self).get("_fitted_kinds", kinds)
         if self._continues() and before != kinds:
@@ -309,14 +311,13 @@ class BayesianGaussianMixture(BaseMixture):
                 f"warm_start continues a fit of {' and '.join(before)}, which is now {' and '.join(kinds)}."
                 " Set it back, or fit with warm_start=False."
             )
-        X, sample_weight = super()._check_fit_data(X, sample_weight)
-        prior = self._read_prior(X, sample_weight)
+        super()._check_against(source)
+        prior = self._read_prior(source)
         self.weight_concentration_prior_ = prior.concentration
         self.mean_precision_prior_ = prior.mean_precision
         self.mean_prior_ = prior.mean
         self.degrees_of_freedom_prior_ = prior.degrees_of_freedom
         self.covariance_prior_ = prior.covariance if prior.covariance.ndim else prior.covariance[()]
-        return X, sample_weight
 
     def _recall_prior(self) -> VariationalPrior | None:
         if "covariance_prior_" not in vars(self):
@@ -329,8 +330,8 @@ class BayesianGaussianMixture(BaseMixture):
             np.asarray(self.covariance_prior_, dtype=np.float64),
         )
 
-    def _read_prior(self, X: np.ndarray, sample_weight: np.ndarray | None) -> VariationalPrior:
-        d = X.shape[1]
+    def _read_prior(self, source: Source) -> VariationalPrior:
+        d = source.shape[1]
         dof = d if self.degrees_of_freedom_prior is None else self.degrees_of_freedom_prior
         if not dof > d - 1:
             raise ValueError(
@@ -343,7 +344,7 @@ class BayesianGaussianMixture(BaseMixture):
         if covariance is not None:
             covariance = _check_covariance_prior(covariance, self.covariance_type, d)
         if mean is None or covariance is None:
-            mean_of_X, covariance_of_X = _moments_of_X(X, sample_weight, self.covariance_type)
+            mean_of_X, covariance_of_X = _moments_of_X(source, self.covariance_type)
             mean = mean_of_X if mean is None else mean
             covariance = covariance_of_X if covariance is None else covariance
         concentration, mean_precision = self.weight_concentration_prior, self.mean_precision_prior
@@ -395,26 +396,29 @@ class BayesianGaussianMixture(BaseMixture):
         return []  # a component that the data do not need is no fault here
 
 
-def _moments_of_X(
-    X: np.ndarray, sample_weight: np.ndarray | None, covariance_type: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _moments_of_X(source: Source, covariance_type: str) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of the rows, in the shape of a prior: those of one component that has them all."""
-    n, d = X.shape
     gaussian = Gaussian("full" if covariance_type in ("full", "tied") else "diag")
-    factor = np.eye(d)[None] if gaussian.covariance_type == "full" else np.ones((1, d))
-    one = GaussianParameters(X[:1].astype(np.float64), factor, factor)
-    moments = None
     with single_threaded_blas() if gaussian.uses_blas else nullcontext():
-        for rows in row_blocks(n, d, gaussian.row_cost(1, d)):
-            weight = None if sample_weight is None else sample_weight[rows]
-            part = gaussian.fused(one, np.zeros(1), X[rows], weight)[1]
-            moments = part if moments is None else moments + part
+        moments = source.fold(partial(_block_moments, gaussian), operator.add)
     total = float(moments.weight[0])
     # weights that sum to less than two rows are scaled up to them: less has no unbiased variance
     covariance = moments.scatter[0] / max(total - 1.0, 0.5 * total)
     if covariance_type == "spherical":
         covariance = covariance.mean(keepdims=True)[0]
     return moments.mean[0], np.asarray(covariance)
+
+
+def _block_moments(gaussian: Gaussian, X: np.ndarray, sample_weight: np.ndarray | None) -> Moments:
+    n, d = X.shape
+    factor = np.eye(d)[None] if gaussian.covariance_type == "full" else np.ones((1, d))
+    one = GaussianParameters(X[:1].astype(np.float64), factor, factor)
+    moments = None
+    for rows in row_blocks(n, d, gaussian.row_cost(1, d)):
+        weight = None if sample_weight is None else sample_weight[rows]
+        part = gaussian.fused(one, np.zeros(1), X[rows], weight)[1]
+        moments = part if moments is None else moments + part
+    return moments
 
 
 def _check_covariance_prior(value: Any, covariance_type: str, n_features: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from .._data import check_mixing_weights, check_shape, read_array
 from ..distributions import Gaussian, GaussianParameters
 from ..distributions.covariance import COVARIANCES, Covariance
 from ..distributions.gaussian import SINGULAR_MESSAGE
+from ..em.sources import Source
 from ..em.starts import Start, total_scatter
 from ..em.statistics import Joint
 from ..exceptions import SingularError
@@ -299,15 +300,15 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
     def _needs_start(self) -> bool:
         return super()._needs_start() and any(given is None for given in self._given())
 
-    def _check_fit_data(self, X: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    def _check_against(self, source: Source) -> None:
         before = vars(self).get("_fitted_covariance_type", self.covariance_type)
         if self._continues() and before != self.covariance_type:
             raise ValueError(
                 f"warm_start continues a fit with covariance_type={before!r}, which is now"
                 f" {self.covariance_type!r}. Set it back, or fit with warm_start=False."
             )
-        X, sample_weight = super()._check_fit_data(X, sample_weight)
-        self._read_given(X.shape[1])
+        super()._check_against(source)
+        self._read_given(source.shape[1])
         method = self.init_params if isinstance(self.init_params, str) else None
         seeds = self.covariance_type == "tied" and method in ("k-means++", "random_from_data")
         if self.noise and (seeds or any(given is not None for given in self._given())):
@@ -315,7 +316,6 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
                 "noise: a mixture with a noise component starts from labels, responsibilities or k-means"
                 " (init_params), not from weights_init, means_init, precisions_init or, for 'tied', seeds."
             )
-        return X, sample_weight
 
     def _read_given(self, n_features: int | None = None) -> tuple[np.ndarray | None, ...]:
         """weights_init, means_init and precisions_init, checked, as float64; the attributes stay as they are."""

@@ -1,0 +1,133 @@
+"""Rows that are read block by block: from a function of the user, or from a file that is mapped into memory."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from .em.sources import Block
+
+__all__ = ["BlockReader", "MappedRows", "is_mapped"]
+
+# a mapped file of less is read whole
+_MAPPED_BYTES = 2**27
+
+
+class BlockReader:
+    """The blocks of a user, checked and encoded, in each pass anew.
+
+    Parameters
+    ----------
+    blocks : callable or sequence
+        A function that returns an iterator of blocks, or a list of them.
+    read : callable
+        ``read(X, reset=..., **metadata)`` makes a :class:`~emlearn.em.sources.Block`.
+
+    Raises
+    ------
+    TypeError
+        If ``blocks`` is something that can be read only once.
+    """
+
+    def __init__(self, blocks: Any, read: Callable[..., Block]) -> None:
+        if not callable(blocks) and not isinstance(blocks, list | tuple):
+            raise TypeError(
+                f"blocks must be a function that returns an iterator of blocks, or a list of them, got a"
+                f" {type(blocks).__name__}, which can be read only once: each iteration is a pass. Give the function"
+                " that makes it, without calling it."
+            )
+        self.blocks, self.read = blocks, read
+
+    def __call__(self, reset: bool = False, each: bool = False) -> Iterator[Block]:
+        """One pass; ``reset`` learns the columns from the first block, with ``each`` from every one."""
+        first, number = 0, -1
+        for number, raw in enumerate(self._raw()):
+            pair = isinstance(raw, tuple) and len(raw) == 2 and isinstance(raw[1], dict)
+            X, metadata = raw if pair else (raw, {})
+            if (X.shape[0] if hasattr(X, "shape") and len(X.shape) else len(X)) == 0:
+                raise ValueError(f"Block {number} is empty: it has no rows. Leave it out.")
+            try:
+                block = self.read(X, reset=reset and (each or number == 0), **metadata)
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"Block {number}: {error}") from error
+            block.first = first
+            first += block.n_rows
+            yield block
+        if number < 0 and reset:
+            raise ValueError("There are no blocks: the function gave nothing.")
+
+    def _raw(self) -> Iterable[Any]:
+        found = self.blocks() if callable(self.blocks) else self.blocks
+        if not hasattr(found, "__iter__"):
+            raise TypeError(
+                f"blocks must return an iterator of blocks, got a {type(found).__name__}."
+            )
+        return found
+
+
+def is_mapped(X: Any) -> bool:
+    """Whether X is a file mapped into memory that is worth reading in blocks."""
+    return (
+        isinstance(X, np.memmap)
+        and getattr(X, "_mmap", None) is not None
+        and X.ndim == 2
+        and X.nbytes >= _MAPPED_BYTES
+    )
+
+
+class MappedRows:
+    """Copies of the rows of a mapped file, which leave none of it in memory.
+
+    Rows that lie one after the other in the file are read from it, into memory that each thread uses again: pages that
+    are mapped, and let go, cost more than the E-step. Others are copied from the map.
+
+    Parameters
+    ----------
+    X : memmap of shape (n, d)
+    pieces : list of (slice, dict)
+        The rows of each block, and what belongs to them.
+    read : callable
+        As in :class:`BlockReader`.
+    """
+
+    def __init__(
+        self, X: np.memmap, pieces: list[tuple[slice, dict[str, Any]]], read: Callable[..., Block]
+    ) -> None:
+        self.X, self.read = X, read
+        self.metadata = {rows.start: metadata for rows, metadata in pieces}
+        self._local = threading.local()
+        self._file = None
+        # private changes of a copy-on-write map are not in the file
+        if X.flags.c_contiguous and X.mode != "c" and X.filename and hasattr(os, "preadv"):
+            begin = np.frombuffer(X._mmap, dtype=np.uint8).ctypes.data
+            start = X.offset - X.offset % mmap.ALLOCATIONGRANULARITY
+            self._position = start + X.ctypes.data - begin
+            self._file = open(X.filename, "rb", buffering=0)
+
+    def load(self, rows: slice, reset: bool = False, own: bool = False) -> Block:
+        """The block of these rows; without ``own`` it is good until this thread loads another."""
+        X = np.array(self.X[rows], subok=False) if self._file is None else self._read(rows, own)
+        block = self.read(X, reset=reset, **self.metadata[rows.start])
+        block.first = rows.start
+        return block
+
+    def _read(self, rows: slice, own: bool) -> np.ndarray:
+        shape = (rows.stop - rows.start, self.X.shape[1])
+        size = shape[0] * self.X.strides[0]
+        buffer = None if own else getattr(self._local, "buffer", None)
+        if buffer is None or len(buffer) < size:
+            buffer = np.empty(size, dtype=np.uint8)
+            if not own:
+                self._local.buffer = buffer
+        done, at = 0, self._position + rows.start * self.X.strides[0]
+        while done < size:
+            n = os.preadv(self._file.fileno(), [memoryview(buffer)[done:size]], at + done)
+            if n == 0:
+                raise ValueError(f"The file {self.X.filename} ends before row {rows.stop}.")
+            done += n
+        return buffer[:size].view(self.X.dtype).reshape(shape)

@@ -1,0 +1,111 @@
+"""A model with its data, as the loop sees it."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import Any
+
+from .posteriors import SOFT, PosteriorMode
+from .reduce import add_steps
+from .sources import Block, Source
+from .statistics import Statistics
+from .threads import Workers
+
+__all__ = ["ModelProblem", "block_step"]
+
+
+def block_step(
+    model: Any,
+    parameters: Any,
+    mode: PosteriorMode,
+    tools: dict[str, Any],
+    keep: bool,
+    block: Block,
+) -> tuple[Statistics, float]:
+    """The E-step of one block. What a block needs is an argument, so that it can be sent to where the block is."""
+    options = dict(tools)
+    if not mode.plain:
+        options["mode"] = mode.drawn(block.first) if mode.kind == "stochastic" else mode
+    if block.labels is not None:
+        options["labels"] = block.labels
+    return model.e_step(parameters, block.prepared(model, keep), block.sample_weight, **options)
+
+
+class ModelProblem:
+    """The E-step mapped over blocks of rows, the objective a mean over the rows, or a total.
+
+    Parameters
+    ----------
+    model : object
+        ``e_step``, ``m_step``, ``prepare``, ``log_prior``, ``ascent`` and, if it has one, ``bound``.
+    source : Source
+    workers : Workers or None
+    mode : PosteriorMode
+        What the E-step makes of the posterior.
+    """
+
+    def __init__(
+        self, model: Any, source: Source, workers: Workers | None, mode: PosteriorMode = SOFT
+    ) -> None:
+        self.model, self.source, self.workers, self.mode = model, source, workers, mode
+        self.rows = source.weight
+        self.total = 1.0 if getattr(model, "total_scale", False) else self.rows
+        if hasattr(model, "bound"):
+            self.bound = self._bound
+        # a model whose units may be long maps over their rows in the same threads
+        threaded = getattr(model, "takes_workers", False) and workers is not None
+        self.tools = {"workers": workers} if threaded else {}
+
+    def at(self, mode: PosteriorMode) -> ModelProblem:
+        """The same with another mode of the posterior."""
+        if mode == self.mode:
+            return self
+        other = copy.copy(self)
+        other.mode = mode
+        if hasattr(other, "bound"):
+            other.bound = other._bound
+        return other
+
+    def e_step(self, parameters: Any) -> tuple[Statistics, float]:
+        """Statistics and objective of all rows."""
+        statistics, value = self.log_likelihood(parameters)
+        return statistics, self.objective(value, parameters)
+
+    def objective(self, log_likelihood: float, parameters: Any) -> float:
+        """The objective where the log-likelihood of all rows is this."""
+        return (log_likelihood + float(self.model.log_prior(parameters))) / self.total
+
+    def log_likelihood(self, parameters: Any) -> tuple[Statistics, float]:
+        """Statistics and the log-likelihood, without the prior."""
+        statistics, value = self.source.map_reduce(
+            self._step(parameters, self.source.in_memory), add_steps, self.workers
+        )
+        return statistics, float(value)
+
+    def _step(self, parameters: Any, keep: bool) -> Any:
+        return partial(block_step, self.model, parameters, self.mode, self.tools, keep)
+
+    def batch_step(self, parameters: Any, batch: list[Block]) -> tuple[Statistics, float, float]:
+        """Statistics, log-likelihood and weight of some blocks."""
+        step = self._step(parameters, False)
+        weight = sum(block.weight for block in batch)
+        if len(batch) == 1 or self.workers is None:
+            statistics, value = step(batch[0])
+            for block in batch[1:]:
+                statistics, value = add_steps((statistics, value), step(block))
+        else:
+            calls = [partial(step, block) for block in batch]
+            statistics, value = self.workers.map_reduce(calls, add_steps)
+        return statistics, float(value), weight
+
+    def m_step(self, statistics: Statistics, parameters: Any) -> Any:
+        """Parameters that maximise the expected objective."""
+        return self.model.m_step(statistics, parameters)
+
+    def ascent(self, old: Any, new: Any, statistics: Statistics) -> float:
+        """What the objective must at least gain."""
+        return self.model.ascent(old, new, statistics) / self.total
+
+    def _bound(self, old: Any, new: Any, statistics: Statistics, objective: float) -> float:
+        return self.model.bound(old, new, statistics, objective * self.total) / self.total
