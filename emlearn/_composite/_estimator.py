@@ -27,6 +27,7 @@ from ..em.statistics import Joint, Statistics
 from ..em.units import Units
 from ..exceptions import DegenerateComponentsWarning, warn_user
 from ._model import CompositeModel, Fitted, Parameters
+from ._short_runs import ShortRuns
 
 __all__ = ["CompositeEstimator"]
 
@@ -138,6 +139,8 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
                     f"The parameters to begin with are of {d} features, but X has {X.shape[1]}."
                 )
             return given
+        if isinstance(self._start_method(), str) and self._start_method() == "short-runs":
+            return ShortRuns(self, model, Block(X, sample_weight, labels), random_state).best()
         start = self._draw(X, sample_weight, random_state, model.distribution)
         if model.distribution.start_parts > 1:
             start = self._divide(start, X, sample_weight, random_state, model.distribution)
@@ -249,6 +252,10 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
             )
         return given_start(method, X, self.n_components, random_state)
 
+    def _arranged(self, start: Start, X: Any) -> Start:
+        """A start that was drawn, its components in the order that the latent structure wants them in."""
+        return start
+
     def _divide(
         self,
         start: Start,
@@ -259,7 +266,7 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
     ) -> Start:
         """A start with the parts that the components are made of, by the method of the start."""
         X, method = _rows(X), self._start_method()
-        method = method if isinstance(method, str) else "kmeans"
+        method = method if isinstance(method, str) and method != "short-runs" else "kmeans"
         space = X if method == "random" else distribution.embed(X)
         return divide_start(
             start, distribution.start_parts, method, space, random_state, sample_weight

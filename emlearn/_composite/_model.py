@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..distributions import Distribution, Prior
-from ..em.posteriors import PosteriorMode
+from ..em.posteriors import SOFT, PosteriorMode
 from ..em.sources import Source
 from ..em.statistics import Joint
+from ..em.units import Units
 
 __all__ = ["CompositeModel", "Fitted", "Parameters", "modes_of"]
 
@@ -109,6 +110,17 @@ class CompositeModel:
             self.latent.m_step(statistics[self.latent.name], self.latent_prior, latent),
             self.distribution.m_step(statistics["components"], components, self.prior),
         )
+
+    def shares(
+        self, parameters: Parameters, X: Any, labels: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The posterior (n, K) of rows, or of the rows of units."""
+        units = {"ends": X.ends} if isinstance(X, Units) else {}
+        distribution = self.distribution
+        features = distribution.features(X.rows if units else X)
+        table, _ = distribution.log_density(parameters.components, features)
+        modes = modes_of(SOFT, labels)
+        return self.latent.posterior(parameters.latent, table, None, **units, **modes)[0]
 
     def log_prior(self, parameters: Parameters) -> float:
         """Log-density of the parameters under the priors."""

@@ -109,9 +109,7 @@ def ward_labels(
     table = pairwise_distances(few)
     np.fill_diagonal(table, 0.0)
     labels = _cut(linkage(squareform(table, checks=False), "ward"), n_clusters)
-    sums = sparse.csr_array(
-        (weight, (labels, np.arange(len(rows)))), shape=(n_clusters, len(rows))
-    )
+    sums = sparse.csr_array((weight, (labels, np.arange(len(rows)))), shape=(n_clusters, len(rows)))
     means = (sums @ few) / np.bincount(labels, weight, n_clusters)[:, None]
     return assign_nearest(X, means)
 
@@ -130,9 +128,7 @@ def _distinct_rows(
         _, first, place = np.unique(X[rows], axis=0, return_index=True, return_inverse=True)
         weight, rows = np.bincount(place.ravel(), weight[rows]), rows[first]
     if len(rows) > _HIERARCHY:
-        chosen = random_state.choice(
-            len(rows), _HIERARCHY, replace=False, p=weight / weight.sum()
-        )
+        chosen = random_state.choice(len(rows), _HIERARCHY, replace=False, p=weight / weight.sum())
         rows, weight = rows[chosen], weight[chosen]
     return rows, weight
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import pairwise_distances
 
 from .clusters import assign_nearest, whiten
 from .starts import LabelStart
 
 __all__ = ["seeded_start"]
+
+# of k-means, at most
+_STEPS = 100
 
 
 def seeded_start(
@@ -76,9 +76,8 @@ def seeded_start(
         X = X - X.mean(axis=0, dtype=np.float64)
     centres = _centres(X, labels, n_components, random_state, weight)
     if method not in ("k-means++", "random_from_data"):
-        centres = _moved_centres(X, centres, random_state, weight)
-    out = assign_nearest(X, centres)
-    return LabelStart(np.where(labels >= 0, labels, out), n_components)
+        centres = _moved_centres(X, centres, labels, weight)
+    return LabelStart(_assigned(X, centres, labels), n_components)
 
 
 def _centres(
@@ -113,14 +112,26 @@ def _square_distances(X: Any, centre: np.ndarray) -> np.ndarray:
     return pairwise_distances(X, centre[None], metric="euclidean")[:, 0] ** 2
 
 
+def _assigned(X: Any, centres: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The labels that are known, and the nearest centre of the other rows."""
+    return np.where(labels >= 0, labels, assign_nearest(X, centres))
+
+
 def _moved_centres(
-    X: Any, centres: np.ndarray, random_state: np.random.RandomState, weight: np.ndarray
+    X: Any, centres: np.ndarray, labels: np.ndarray, weight: np.ndarray
 ) -> np.ndarray:
-    """Where k-means leads from these centres."""
-    rows = np.flatnonzero(weight > 0)
-    if len(rows) < len(centres):
-        return centres
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
-        kmeans = KMeans(len(centres), init=centres, n_init=1, random_state=random_state)
-        return kmeans.fit(X[rows], sample_weight=weight[rows]).cluster_centers_
+    """Where k-means leads from these centres, while labelled rows stay where they belong."""
+    before: np.ndarray | None = None
+    for _ in range(_STEPS):
+        found = _assigned(X, centres, labels)
+        if before is not None and np.array_equal(found, before):
+            break
+        before = found
+        table = sparse.csr_array(
+            (weight, (found, np.arange(len(found)))), shape=(len(centres), len(found))
+        )
+        sums, total = table @ X, np.bincount(found, weight, len(centres))
+        sums = sums.toarray() if sparse.issparse(sums) else sums
+        alive = total > 0
+        centres = np.where(alive[:, None], sums / np.where(alive, total, 1.0)[:, None], centres)
+    return centres

@@ -11,13 +11,17 @@ import numpy as np
 
 from ..exceptions import SingularError
 from .loop import Result, StopReason
+from .sources import Block
+from .units import Units
 
-__all__ = ["Contestant", "short_runs", "sound"]
+__all__ = ["Contestant", "choose_rows", "short_runs", "sound"]
 
 # objectives this close, in nats a row, are the same optimum: only one run to it goes on
 _SAME = 1e-6
 # iterations that a run is believed to go on gaining as much as in its last
 _HORIZON = 30
+# rows of the pieces of a long sequence
+_PIECE = 1000
 
 
 @dataclass
@@ -112,7 +116,9 @@ def short_runs(
     >>> import numpy as np
     >>> from emlearn.em import loop
     >>> from emlearn.em.short_runs import short_runs
-    >>> def climb(x, n_iterations):  # to the nearest even number, the objective is its negative square
+    >>> def climb(
+    ...     x, n_iterations
+    ... ):  # to the nearest even number, the objective is its negative square
     ...     for _ in range(n_iterations):
     ...         x += (2 * round(x / 2) - x) / 2
     ...     return loop.Result(x, -x * x, np.array([-x * x]), 0, 1, 1, loop.StopReason.MAX_ITER, "")
@@ -127,7 +133,7 @@ def short_runs(
         if not isinstance(parameters, SingularError)
     ]
     length = n_iterations
-    while True:
+    while racing:
         going = [c for c in racing if not c.ended]
         outcomes = map_calls([_call(run, c.parameters, length) for c in going])
         lost = {c.number for c, o in zip(going, outcomes, strict=True) if not _advance(c, o)}
@@ -139,6 +145,7 @@ def short_runs(
         if len(racing) == n_best:
             return racing
         length *= 2
+    return []
 
 
 def _call(run: Callable[..., Any], parameters: Any, length: int) -> Callable[[], Any]:
@@ -176,3 +183,55 @@ def _ranked(racing: list[Contestant]) -> list[Contestant]:
         if not out or out[-1].objective - contestant.objective > _SAME:
             out.append(contestant)
     return out
+
+
+def choose_rows(
+    block: Block, n_rows: int, random_state: np.random.RandomState, *, whole_units: bool = False
+) -> Block:
+    """Some of the rows for short runs, or all where they are no more than ``n_rows``.
+
+    Parameters
+    ----------
+    block : Block
+        Of rows or :class:`~emlearn.em.Units`.
+    n_rows : int
+        About how many.
+    random_state : RandomState
+    whole_units : bool, default=False
+        Choose units as they are. They are cut into pieces of at most 1000 rows otherwise, each of which is then a
+        unit.
+
+    Returns
+    -------
+    Block
+        Without rows of weight 0, if some are left out.
+    """
+    if block.n_rows <= n_rows:
+        return block
+    weight = np.ones(block.n_rows) if block.sample_weight is None else block.sample_weight
+    if not isinstance(block.X, Units):
+        rows = np.flatnonzero(weight > 0)
+        if len(rows) > n_rows:
+            rows = np.sort(random_state.choice(rows, n_rows, replace=False))
+        return _taken(block, block.X[rows], rows)
+    begins, ends = block.X.begins, block.X.ends
+    if not whole_units:
+        pieces = [np.arange(a, b, _PIECE) for a, b in zip(begins, ends, strict=True)]
+        begins = np.concatenate(pieces)
+        ends = np.append(begins[1:], ends[-1])
+    counts = np.flatnonzero(np.add.reduceat(weight, begins) > 0)
+    order = random_state.permutation(counts)
+    lengths = (ends - begins)[order]
+    enough = int(np.searchsorted(np.cumsum(lengths), n_rows)) + 1
+    chosen = np.sort(order[:enough])
+    rows = np.concatenate([np.arange(begins[u], ends[u]) for u in chosen])
+    return _taken(block, Units(block.X.rows[rows], np.cumsum((ends - begins)[chosen])), rows)
+
+
+def _taken(block: Block, X: Any, rows: np.ndarray) -> Block:
+    weight, labels = block.sample_weight, block.labels
+    return Block(
+        X,
+        None if weight is None else weight[rows],
+        None if labels is None else labels[rows],
+    )

@@ -57,6 +57,7 @@ def split_merge(
     n_batches: int = 3,
     n_final: int = 100,
     max_rounds: int | None = None,
+    map_calls: Callable[[list[Callable[[], Any]]], list[Any]] | None = None,
 ) -> Result:
     """Improve a run by moves that merge two components and split a third.
 
@@ -84,6 +85,8 @@ def split_merge(
         Iterations of the best of a batch, at most.
     max_rounds : int or None, default=None
         None allows twice as many as there are components.
+    map_calls : callable, default=None
+        As in :func:`~emlearn.em.short_runs.short_runs`.
 
     Returns
     -------
@@ -98,9 +101,8 @@ def split_merge(
 
     def end_of(moves: list[Move]) -> Result | None:
         firsts = [start(moved_shares(table, move, axes.half(move))) for move in moves]
-        for found in short_runs(
-            firsts, run, n_best=1, n_iterations=_FIRST, target=best.objective
-        ):
+        race = {"n_best": 1, "n_iterations": _FIRST, "target": best.objective}
+        for found in short_runs(firsts, run, map_calls=map_calls, **race):
             end = found.result if found.ended else run(found.parameters, n_final)
             if sound(end) and end.objective > best.objective + _GAIN:
                 return end
