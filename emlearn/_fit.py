@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -92,7 +93,8 @@ class Fit:
         )
         self.problem = ModelProblem(self.model, source, workers)
         seeds = self.algorithm == "online" or self.kind == "stochastic" or self.schedule != [1.0]
-        self.seed = (int(self.random_state.randint(2**31 - 1)),) if seeds else ()
+        # drawn from a copy, so that the starts are those of batch EM
+        self.seed = (int(copy.deepcopy(self.random_state).randint(2**31 - 1)),) if seeds else ()
 
     def _check_settings(self) -> None:
         setting = self.estimator._setting
@@ -169,7 +171,8 @@ class Fit:
             return [start]
         # a start may have several first parameters, of which the best ends the run
         firsts = start if isinstance(start, list) else [start]
-        with self.watch.run(number, min(len(firsts), _POLISHED)) as monitor:
+        paths = min(len(firsts), _POLISHED) * len(self.schedule)
+        with self.watch.run(number, paths) as monitor:
             if len(firsts) > _POLISHED:
                 most = min(_SHORT, self.max_iter)
                 short = [

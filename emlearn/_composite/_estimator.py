@@ -26,7 +26,10 @@ from ..em.starts import METHODS, Start, draw_start, given_start
 from ..em.statistics import Joint, Statistics
 from ..em.units import Units
 from ..exceptions import DegenerateComponentsWarning, warn_user
+from ._constrained import ConstrainedMixin
+from ._match import match_start
 from ._model import CompositeModel, Fitted, Parameters
+from ._short_runs import ShortRuns
 
 __all__ = ["CompositeEstimator"]
 
@@ -34,7 +37,7 @@ __all__ = ["CompositeEstimator"]
 _SMALL = 100_000
 
 
-class CompositeEstimator(EMMixin, BaseEstimator, ABC):
+class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
     """What depends neither on the latent structure nor on the family.
 
     A subclass names its family, whose hyper-parameters are among its own, and assembles the model.
@@ -95,16 +98,22 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
             prior = distribution.bind_prior(prior, rows, sample_weight, self.n_components, **fold)
         model = self._assemble(distribution, prior, self._latent_prior())
         model.initial_parameters = partial(self._first_parameters, model)
-        return model
+        return self._constrain(model, rows.shape[1])
 
     def _fitted_model(self) -> CompositeModel:
-        return self._assemble(self._resolved())
+        model = self._assemble(self._resolved())
+        if self._is_constrained():
+            model.read_constraints = partial(self._constraints, model.distribution)
+        return model
 
     def _continued_model(self, source: Source) -> CompositeModel:
         prior = vars(self).get("_bound_prior")
         if prior is None:
             return self._model_for(source)
-        return self._assemble(self._resolved(), prior, self._latent_prior())
+        model = self._assemble(self._resolved(), prior, self._latent_prior())
+        if not self._is_constrained():
+            return model
+        return self._constrain(model, model.distribution.shape(self.recall().components)[1])
 
     def _keep_bound(self, model: CompositeModel) -> None:
         # what was said relative to the data is so to the first rows
@@ -138,7 +147,11 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
                     f"The parameters to begin with are of {d} features, but X has {X.shape[1]}."
                 )
             return given
+        if isinstance(self._start_method(), str) and self._start_method() == "short-runs":
+            return ShortRuns(self, model, Block(X, sample_weight, labels), random_state).best()
         start = self._draw(X, sample_weight, random_state, model.distribution)
+        if labels is None and self._matches(model):
+            start = match_start(model, start, _rows(X), sample_weight, self._share_with_others)
         if model.distribution.start_parts > 1:
             start = self._divide(start, X, sample_weight, random_state, model.distribution)
         statistics = self._first_statistics(model, start, X, sample_weight)
@@ -193,6 +206,8 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
     ) -> Parameters | list[Parameters]:
         """What the first statistics become: their M-step, unless the user gave some of the parameters."""
         first = model.m_step(statistics, None)
+        if model.constraints:  # the others do not know of them
+            return first
         others = model.distribution.alternatives(
             statistics["components"], first.components, model.prior
         )
@@ -249,6 +264,10 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
             )
         return given_start(method, X, self.n_components, random_state)
 
+    def _arranged(self, start: Start, X: Any) -> Start:
+        """A start that was drawn, its components in the order that the latent structure wants them in."""
+        return start
+
     def _divide(
         self,
         start: Start,
@@ -259,7 +278,7 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
     ) -> Start:
         """A start with the parts that the components are made of, by the method of the start."""
         X, method = _rows(X), self._start_method()
-        method = method if isinstance(method, str) else "kmeans"
+        method = method if isinstance(method, str) and method != "short-runs" else "kmeans"
         space = X if method == "random" else distribution.embed(X)
         return divide_start(
             start, distribution.start_parts, method, space, random_state, sample_weight
@@ -303,10 +322,10 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
 
     def _learn(self, reader: BlockReader) -> bool:
         distribution, merged = self._full_distribution(), {}
+        if not distribution.learns:
+            return False
         for number, _ in enumerate(reader(reset=True, each=True)):
             found = {name: getattr(self, f"{name}_") for name in self._learned_names}
-            if not found:
-                return False
             try:
                 merged = distribution.merge_learned(merged, found) if number else found
             except ValueError as error:
@@ -410,8 +429,12 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
             warn_user(" ".join(found), DegenerateComponentsWarning)
 
     def _fitted_attributes(self, result: Any, dtype: Any) -> dict[str, Any]:
-        n_free = self._fitted_model().n_free(result.parameters)
-        return {**super()._fitted_attributes(result, dtype), "n_parameters_": n_free}
+        model = self._fitted_model()
+        attributes = super()._fitted_attributes(result, dtype)
+        if self._is_constrained():
+            n_features = model.distribution.shape(result.parameters.components)[1]
+            self._publish_fixed(attributes, model.distribution, n_features)
+        return {**attributes, "n_parameters_": model.n_free(result.parameters)}
 
     @abstractmethod
     def _degeneracies(self, parameters: Parameters) -> list[str]:
