@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ._dask import sendable
 from ._data import is_dask
+from ._explore import sendable
 from ._partitions import Partitions, Work, n_rows, task
 
 __all__ = ["added", "lazy"]

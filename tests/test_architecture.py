@@ -38,8 +38,9 @@ ALLOWED = {
     "_watch": {"callbacks", "em"},
     "_blocks": {"em"},
     "_partitions": {"_data", "em"},
-    "_dask": {"_data", "_partitions", "em"},
-    "_lazy": {"_dask", "_data", "_partitions"},
+    "_explore": {"_partitions", "em"},
+    "_dask": {"_explore", "_partitions", "em"},
+    "_lazy": {"_data", "_explore", "_partitions"},
     "_fit": {"_watch", "em", "exceptions"},
     "_partial": {"_fit", "em", "exceptions"},
     "base": {

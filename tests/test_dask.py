@@ -13,7 +13,8 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 
 from emlearn import EMMixin
-from emlearn._dask import DaskSource, sendable
+from emlearn._dask import DaskSource
+from emlearn._explore import sendable
 from emlearn._partitions import Partitions
 from emlearn.em import Sums, sources
 from emlearn.em.sources import Block, Survey
@@ -87,6 +88,11 @@ COUNTS = np.random.default_rng(2).poisson(4.0, size=(200, 3))
         (GaussianMixture(2, random_state=0, covariance_type="tied", accelerate="squarem"), rows()),
         (GaussianMixture(2, random_state=0, noise=True, prior="default"), rows()),
         (GaussianMixture(2, random_state=0, n_init=3, init_params="random_from_data"), rows()),
+        (GaussianMixture(2, random_state=0, e_step="hard"), rows()),
+        (
+            GaussianMixture(2, random_state=0, fixed={"weights": [0.5, 0.5]}),
+            rows(),
+        ),
         (BayesianGaussianMixture(n_components=2, random_state=0, max_iter=500), rows()),
         (StudentTMixture(2, random_state=0), rows()),
         (GammaMixture(2, random_state=0, prior="default"), np.exp(rows())),
