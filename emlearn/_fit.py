@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -92,7 +93,8 @@ class Fit:
         )
         self.problem = ModelProblem(self.model, source, workers)
         seeds = self.algorithm == "online" or self.kind == "stochastic" or self.schedule != [1.0]
-        self.seed = (int(self.random_state.randint(2**31 - 1)),) if seeds else ()
+        # of a copy: the starts are those of batch EM
+        self.seed = (int(copy.deepcopy(self.random_state).randint(2**31 - 1)),) if seeds else ()
 
     def _check_settings(self) -> None:
         setting = self.estimator._setting
@@ -124,6 +126,8 @@ class Fit:
             interrupted, outcomes = True, list(self.journal.so_far())
             if not outcomes:
                 raise
+        if self.seed:  # another fit with this stream draws others
+            self.random_state.randint(2**31 - 1)
         self._keep_best(outcomes, interrupted)
         if self.checkpoint is not None:
             self._write(self.journal)
