@@ -391,12 +391,15 @@ class EMMixin(CallbackSupportMixin):
 
     def _mapped(self, X: Any, y: Any, metadata: dict[str, Any]) -> Source:
         """A file that is mapped into memory, a block at a time."""
+        reset = not self._continues()
+        if reset:  # the cost of a row, which sizes the blocks, may depend on what is learned
+            parts = row_blocks(*X.shape, 16.0 * X.shape[1])
+            read = BlockReader(
+                lambda: (np.array(X[rows], subok=False) for rows in parts), self._read_block
+            )
+            reset = not self._learn(read)
         pieces = self._pieces(X, metadata)
-        rows, survey, reset = (
-            MappedRows(X, pieces, self._read_block),
-            Survey(),
-            not self._continues(),
-        )
+        rows, survey = MappedRows(X, pieces, self._read_block), Survey()
         for piece, _ in pieces:
             survey.add(rows.load(piece, reset, own=True))
             reset = False
