@@ -18,7 +18,7 @@ from scipy.special import logsumexp
 from .. import _blocks
 from ..em.reduce import block_rows, row_blocks, unit_blocks
 from ._hold import close, hold, rises, same_fit
-from ._service_case import PASSES, ServiceCase, at_least, published
+from ._service_case import FORGETTING, PASSES, ServiceCase, at_least, published
 
 # values of a column of which a missing one is the sum
 _FEW = 8
@@ -136,18 +136,17 @@ def _told(function: Any, names: list[str]) -> Any:
 
 def check_partial_fit(case: ServiceCase) -> None:
     """partial_fit reaches batch EM's likelihood within 0.1 %; weights are repetitions, and a pickle goes on."""
-    begun = case.fit(**case.start, max_iter=1)
-    parts = case.parts(4)
+    begun = case.fit(**case.start, **FORGETTING, max_iter=1)
+    parts = case.parts(6)
     model = copy.deepcopy(begun)
     for number in range(PASSES * len(parts)):
+        if number == PASSES * len(parts) - 3:
+            stored = pickle.loads(pickle.dumps(model))
         X, given, _ = parts[number % len(parts)]
         case.refit(model, X, given, "partial_fit")
-        if number == len(parts):
-            stored = pickle.loads(pickle.dumps(model))
     at_least(case.score(model), case.score(case.optimum), 1e-3, f"partial_fit in {PASSES} passes")
     hold(model.n_steps_ == PASSES * len(parts), f"n_steps_ is {model.n_steps_}.")
-    for number in range(len(parts) + 1, PASSES * len(parts)):
-        X, given, _ = parts[number % len(parts)]
+    for X, given, _ in parts[-3:]:
         case.refit(stored, X, given, "partial_fit")
     same_fit(stored, model, "a pickle that goes on with partial_fit")
     _weighed_parts(case, begun)

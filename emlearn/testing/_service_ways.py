@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ._hold import close, hold, rises, snapshot
-from ._service_case import PASSES, ServiceCase, at_least, published
+from ._service_case import FORGETTING, PASSES, ServiceCase, at_least, published
 
 # of the likelihood, what estimates that see a part of the data at a time may lack
 _SHARE = 1e-3
@@ -28,7 +28,11 @@ def check_online(case: ServiceCase) -> None:
     whole = case.fit(**case.start, algorithm="online", batch_size=case.n, learning_decay=0.0)
     _same_end(whole, case.fit(**case.start), "one batch with learning_decay=0, and batch EM")
     parts = case.fit(
-        **case.start, algorithm="online", batch_size=case.part_rows, max_iter=PASSES, tol=0.0
+        **case.start,
+        **FORGETTING,
+        algorithm="online",
+        batch_size=case.part_rows,
+        max_iter=PASSES,
     )
     at_least(
         case.score(parts), case.score(case.optimum), _SHARE, f"online EM after {PASSES} passes"

@@ -73,10 +73,14 @@ _REASONS: dict[str, dict[str, str]] = {
         "fixed parameters": "BayesianGaussianMixture",
         "equal parameters": "BayesianGaussianMixture",
     },
+    "Categories have no precision: their probabilities are float64 whatever the type of the rows.": {
+        "float32": "CategoricalMixture CategoricalHMM",
+    },
     _SELECTOR: {
         name: "MixtureSelector"
         for name in SERVICES
-        if name not in ("threads", "pickle", "skops", "clone", "scikit-learn's checks")
+        if name
+        not in ("sample weights", "threads", "pickle", "skops", "clone", "scikit-learn's checks")
     },
 }
 
