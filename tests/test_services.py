@@ -60,7 +60,9 @@ YES = (
     < np.array([[0.9, 0.1, 0.8, 0.2, 0.9], [0.1, 0.9, 0.5, 0.8, 0.8], [0.3, 0.6, 0.1, 0.2, 0.1]])[Z]
 )
 YES = YES.astype(float)
-CODES = np.array([[RNG.choice(3, p=p) for p in (a, a[::-1], a, a[[2, 0, 1]], a)] for a in SHARES[Z]]).astype(float)
+CODES = np.array(
+    [[RNG.choice(3, p=p) for p in (a, a[::-1], a, a[[2, 0, 1]], a)] for a in SHARES[Z]]
+).astype(float)
 POSITIVE = RNG.gamma(np.array([[2.0, 9.0], [6.0, 0.8], [30.0, 4.0]])[Z], [1.0, 0.3])
 DIRECTIONS = np.array([[2.0, 0.0, 1.0], [-2.0, 2.0, 0.0], [0.0, -1.0, -3.0]])[Z]
 DIRECTIONS = DIRECTIONS + 0.7 * RNG.standard_normal((N, 3))

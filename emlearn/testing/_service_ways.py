@@ -81,10 +81,13 @@ def check_hard(case: ServiceCase) -> None:
 
 def check_stochastic(case: ServiceCase) -> None:
     """Labels are drawn, by the seed; the best parameters of the chain are kept."""
+    # from a start so far from any optimum that some draws are better
+    start = np.where(np.arange(case.n) % 2 > 0, case.labels, np.roll(case.labels, case.n // 3))
     one, again, other = (
-        case.fit(**case.start, e_step="stochastic", max_iter=12, random_state=seed)
+        case.fit(init_params=start, e_step="stochastic", max_iter=12, random_state=seed)
         for seed in (0, 0, 1)
     )
+    hold(one.n_iter_ > 0, "e_step='stochastic' found nothing better than its start.")
     case.same(one, again, "e_step='stochastic' twice")
     differ = snapshot(one.lower_bounds_) != snapshot(other.lower_bounds_)
     hold(differ, "e_step='stochastic' draws the same labels with another random_state.")
@@ -121,13 +124,12 @@ def check_labels(case: ServiceCase) -> None:
     model = case.fit(arguments=known, **settings)
     rises(model, "fit with labels")
     other = case.fit(arguments=known, **settings, init_params="random", random_state=3)
-    _near(other, model, "all labels known, from two starts")
-    _as_counted(case, model, codes)
+    close(other.lower_bound_, model.lower_bound_, "all labels known, from two starts", 1e-3)
+    for fitted in (model, other):
+        _as_counted(case, fitted, codes)
     # the numbers of the labels are those of the components
     turned = case.fit(arguments={**case.given, "labels": (codes + 1) % K}, **settings)
-    share = "startprob_" if hasattr(model, "startprob_") else "weights_"
-    if hasattr(model, "bic"):  # sticks are broken in an order
-        close(getattr(turned, share), np.roll(getattr(model, share), 1), f"{share} of labels + 1")
+    _as_counted(case, turned, (codes + 1) % K)
     names = np.array([f"class {k}" for k in range(K)])
     named = case.fit(arguments={**case.given, "labels": names[codes]}, **settings)
     hold(list(named.classes_) == list(names), f"classes_ is {named.classes_!r}, not {names!r}.")
@@ -142,17 +144,11 @@ def _some_labels(case: ServiceCase, codes: np.ndarray) -> None:
     rises(case.fit(arguments={**case.given, "labels": some}), "fit with some labels")
 
 
-def _near(a: Any, b: Any, what: str) -> None:
-    for name, value in {**published(b), "lower_bound_": b.lower_bound_}.items():
-        ours = getattr(a, name)
-        pairs = zip(ours, value, strict=True) if isinstance(value, list) else [(ours, value)]
-        for x, y in pairs:
-            close(x, y, f"{what}: {name}", 1e-3)
-
-
 def _as_counted(case: ServiceCase, model: Any, codes: np.ndarray) -> None:
-    """Weights, or first states and transitions, are those that the labels have."""
+    """Weights, or first states and transitions, are those that the labels have; most rows are where they were put."""
     K = codes.max() + 1
+    kept = float(np.mean(model.predict(case.X, **case.beside) == codes))
+    hold(kept > 0.8, f"{1 - kept:.0%} of the rows are predicted to be elsewhere than labels said.")
     if hasattr(model, "transmat_"):
         first = np.bincount([codes[unit[0]] for unit in case.units], minlength=K)
         moves = np.zeros((K, K))
