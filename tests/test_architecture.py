@@ -17,7 +17,7 @@ ALLOWED = {
     "em": {"exceptions"},
     "_kernels": {"em", "exceptions"},
     "distributions": {"_kernels", "em.statistics", "exceptions"},
-    "latent": {"_kernels", "em.statistics", "exceptions"},
+    "latent": {"_kernels", "em.posteriors", "em.statistics", "exceptions"},
     "_data": set(),
     "_parameters": set(),
     "_watch": {"callbacks", "em"},

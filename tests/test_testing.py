@@ -1,12 +1,13 @@
 """The conformance suite finds what is broken, and says so."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from emlearn.distributions import Categorical, Gaussian, Poisson, PoissonParameters
 from emlearn.em import Sums
+from emlearn.em.posteriors import SOFT
 from emlearn.latent import Chain, ChainParameters, Labels
 from emlearn.mixture import PoissonMixture
 from emlearn.testing import (
@@ -17,6 +18,7 @@ from emlearn.testing import (
     latent_checks,
     mixture_checks,
 )
+from emlearn.testing._modes import MODE_CHECKS
 
 RNG = np.random.RandomState(0)
 Z = np.repeat([0, 1, 2], 40)
@@ -415,6 +417,12 @@ def test_broken_labels_are_found(latent, law):
 # -------------------------------------------------------------- broken chains
 
 
+THREE = ChainParameters(
+    np.array([0.2, 0.5, 0.3]),
+    np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.05, 0.15, 0.8]]),
+)
+
+
 class ChainForgetsSampleWeights(Chain):
     def posterior(self, parameters, log_density, sample_weight=None, ends=None, **more):
         return super().posterior(parameters, log_density, None, ends, **more)
@@ -524,13 +532,205 @@ class ChainWritesToLogDensity(Chain):
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_broken_chains_are_found(chain, law):
-    parameters = ChainParameters(
-        np.array([0.2, 0.5, 0.3]),
-        np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.05, 0.15, 0.8]]),
-    )
-    assert law in broken_laws(latent_checks(chain, parameters))
+    assert law in broken_laws(latent_checks(chain, THREE))
     with pytest.raises(AssertionError, match=law):
-        check_latent(chain, parameters)
+        check_latent(chain, THREE)
+
+
+# ------------------------------------------------- broken modes of a posterior
+
+
+class Broken:
+    """Labels and chains whose posterior does as it is told, but for one thing; both are told alike."""
+
+    def posterior(self, parameters, log_density, *args, mode=SOFT, labels=None, **more):
+        answer = super().posterior(
+            parameters,
+            log_density,
+            *args,
+            mode=self.mode_of(mode),
+            labels=self.labels_of(labels, log_density),
+            **more,
+        )
+        return self.spoil(answer, mode, labels)
+
+    def mode_of(self, mode):
+        return mode
+
+    def labels_of(self, labels, log_density):
+        return labels
+
+    def spoil(self, answer, mode, labels):
+        return answer
+
+
+class ForgetsTheTemperature(Broken):
+    def mode_of(self, mode):
+        return replace(mode, temperature=1.0)
+
+
+class RowsAreNotTheFreeEnergy(Broken):
+    def spoil(self, answer, mode, labels):
+        posterior, statistics, rows = answer
+        return posterior, statistics, rows / mode.temperature
+
+
+class HardIsSoft(Broken):
+    def mode_of(self, mode):
+        return SOFT if mode.kind == "hard" else mode
+
+
+class HardIsDrawn(Broken):
+    def mode_of(self, mode):
+        return replace(mode, kind="stochastic", seed=(1,)) if mode.kind == "hard" else mode
+
+
+class HardHasTheValueOfSoft(Broken):
+    def posterior(self, parameters, log_density, *args, **more):
+        answer = super().posterior(parameters, log_density, *args, **more)
+        if more.get("mode", SOFT).kind != "hard":
+            return answer
+        soft = super().posterior(parameters, log_density, *args, **{**more, "mode": SOFT})
+        return *answer[:2], soft[2]
+
+
+class HardHasTheStatisticsOfSoft(Broken):
+    def posterior(self, parameters, log_density, *args, **more):
+        answer = super().posterior(parameters, log_density, *args, **more)
+        if more.get("mode", SOFT).kind != "hard":
+            return answer
+        soft = super().posterior(parameters, log_density, *args, **{**more, "mode": SOFT})
+        return answer[0], soft[1], answer[2]
+
+
+class DrawsTheMode(Broken):
+    def mode_of(self, mode):
+        return replace(mode, kind="hard") if mode.kind == "stochastic" else mode
+
+
+class DrawsFromAnotherTemperature(Broken):
+    def mode_of(self, mode):
+        return replace(mode, temperature=1.4) if mode.kind == "stochastic" else mode
+
+
+class HasOneSeed(Broken):
+    def mode_of(self, mode):
+        return replace(mode, seed=(1,))
+
+
+class HasNoSeed(Broken):
+    count = 0
+
+    def mode_of(self, mode):
+        self.count += 1
+        return mode.drawn(self.count)
+
+
+class ForgetsLabels(Broken):
+    def labels_of(self, labels, log_density):
+        return None
+
+
+class ForgetsLabelsUnlessSoft(Broken):
+    def posterior(self, parameters, log_density, *args, mode=SOFT, labels=None, **more):
+        labels = labels if mode.kind == "soft" else None
+        return super().posterior(parameters, log_density, *args, mode=mode, labels=labels, **more)
+
+
+class ValueWithoutLabels(Broken):
+    """The value of a known row is that without its label."""
+
+    def posterior(self, parameters, log_density, *args, **more):
+        answer = super().posterior(parameters, log_density, *args, **more)
+        plain = super().posterior(parameters, log_density, *args, **{**more, "labels": None})
+        return *answer[:2], plain[2]
+
+
+class LeavesImpossibleRowsOut(Broken):
+    def labels_of(self, labels, log_density):
+        if labels is None:
+            return None
+        own = log_density[np.arange(len(labels)), labels]
+        return np.where(own > -np.inf, labels, -1)
+
+
+class ImpossibleRowsAreWorthALot(Broken):
+    def spoil(self, answer, mode, labels):
+        return *answer[:2], np.maximum(answer[2], -1e200) if labels is not None else answer[2]
+
+
+class OneHotOnlyAlmost(Broken):
+    def spoil(self, answer, mode, labels):
+        if mode.kind == "soft":
+            return answer
+        return answer[0] * 0.999 + 0.001 * answer[0].sum(axis=1, keepdims=True) / 3, *answer[1:]
+
+
+class WritesToLabels(Broken):
+    def spoil(self, answer, mode, labels):
+        if labels is not None:
+            labels[0] = -1
+        return answer
+
+
+BROKEN_MODES = [
+    (ForgetsTheTemperature, "check_tempered_posterior"),
+    (RowsAreNotTheFreeEnergy, "check_tempered_posterior"),
+    (HardIsSoft, "check_hard_posterior"),
+    (HardIsSoft, "check_modes_of_extreme_rows"),
+    (HardIsDrawn, "check_hard_posterior"),
+    (HardHasTheValueOfSoft, "check_hard_posterior"),
+    (HardHasTheStatisticsOfSoft, "check_hard_posterior"),
+    (DrawsTheMode, "check_drawn_posterior"),
+    (DrawsFromAnotherTemperature, "check_drawn_posterior"),
+    (HasOneSeed, "check_drawn_posterior"),
+    (HasNoSeed, "check_drawn_posterior"),
+    (ForgetsLabels, "check_known_labels"),
+    (ForgetsLabelsUnlessSoft, "check_known_labels"),
+    (ValueWithoutLabels, "check_known_labels"),
+    (LeavesImpossibleRowsOut, "check_label_of_impossible_row"),
+    (ImpossibleRowsAreWorthALot, "check_label_of_impossible_row"),
+    (OneHotOnlyAlmost, "check_modes_of_extreme_rows"),
+    (WritesToLabels, "check_modes_change_nothing"),
+]
+
+
+@pytest.mark.parametrize(("latent", "parameters"), [(Labels, (0.2, 0.5, 0.3)), (Chain, THREE)])
+@pytest.mark.parametrize(
+    ("wrong", "law"), BROKEN_MODES, ids=lambda value: getattr(value, "__name__", value)
+)
+def test_broken_modes_are_found(wrong, law, latent, parameters):
+    broken = type(wrong.__name__, (wrong, latent), {})()
+    checks = dict(latent_checks(broken, parameters))
+    with pytest.raises(AssertionError):
+        checks[law]()
+
+
+def test_every_check_of_modes_finds_something():
+    assert {check.__name__ for check in MODE_CHECKS} == {law for _, law in BROKEN_MODES}
+
+
+class LabelsWithoutModes(Labels):
+    def posterior(self, weights, log_density, sample_weight=None):
+        return super().posterior(weights, log_density, sample_weight)
+
+
+class ChainWithModesOnly(Chain):
+    def posterior(self, parameters, log_density, sample_weight=None, ends=None, *, mode=SOFT):
+        return super().posterior(parameters, log_density, sample_weight, ends, mode=mode)
+
+
+def test_a_latent_structure_need_not_have_modes():
+    check_latent(LabelsWithoutModes())
+    check_latent(ChainWithModesOnly(), THREE)
+
+    class HardAlways(Chain):
+        def posterior(self, parameters, log_density, sample_weight=None, ends=None, *, mode=SOFT):
+            hard = replace(mode, kind="hard")
+            return super().posterior(parameters, log_density, sample_weight, ends, mode=hard)
+
+    found = broken_laws(latent_checks(HardAlways(), THREE))
+    assert "check_tempered_posterior" in found and "check_known_labels" not in found
 
 
 # ------------------------------------------------------------- broken mixtures

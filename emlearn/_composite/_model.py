@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 
 from ..distributions import Distribution, Prior
+from ..em.posteriors import PosteriorMode
 from ..em.sources import Source
 from ..em.statistics import Joint
 
-__all__ = ["CompositeModel", "Fitted", "Parameters"]
+__all__ = ["CompositeModel", "Fitted", "Parameters", "modes_of"]
+
+
+def modes_of(mode: PosteriorMode, labels: np.ndarray | None) -> dict[str, Any]:
+    """What a latent structure is told of modes: nothing where it needs to know of none."""
+    return {} if mode.plain and labels is None else {"mode": mode, "labels": labels}
 
 
 @dataclass(frozen=True)

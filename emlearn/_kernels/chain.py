@@ -96,9 +96,13 @@ def posterior(table, ends, startprob, transmat, unit_weight=None):
     rows : ndarray of shape (n,)
         log p(x_t | x_1..x_{t-1}), not weighted.
     """
+    return posterior_of_logs(table, ends, _log(startprob), _log(transmat), unit_weight)
+
+
+def posterior_of_logs(table, ends, log_start, log_transmat, unit_weight=None):
+    """``posterior`` from logarithms of the probabilities, which may be of any size and need not sum to 1."""
     n, K = table.shape
     xi, first, rows = np.zeros((K, K)), np.zeros(K), np.empty(n)
-    log_start, log_transmat = _log(startprob), _log(transmat)
     begin = 0
     for s, end in enumerate(ends):
         here = slice(begin, end)
@@ -133,6 +137,11 @@ def filter(table, ends, startprob, transmat):
         table[here] = np.exp(alpha)
         begin = end
     return rows
+
+
+def filter_of_logs(table, log_start, log_transmat):
+    """Logarithms of what ``filter`` makes of one unit, and log p(x_t | x_1..x_{t-1}), from logarithms, too."""
+    return _forward(*_level(table), log_start, log_transmat)
 
 
 def _best_path(table, log_start, log_transmat, path):

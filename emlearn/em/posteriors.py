@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 __all__ = ["SOFT", "PosteriorMode"]
+
+_KINDS = ("soft", "hard", "stochastic")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,11 @@ class PosteriorMode:
         Of the draws: with the number of a block's first row it makes a stream of its own for each block, so that
         draws do not depend on the number of threads.
 
+    Raises
+    ------
+    ValueError
+        If there is no such kind, or the temperature is not above 0.
+
     References
     ----------
     Celeux, G. and Govaert, G. (1992). A classification EM algorithm for clustering and two stochastic
@@ -36,6 +44,12 @@ class PosteriorMode:
     kind: str = "soft"
     temperature: float = 1.0
     seed: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in _KINDS:
+            raise ValueError(f"the kind of a mode is one of {_KINDS}, got {self.kind!r}.")
+        if not 0.0 < self.temperature < math.inf:
+            raise ValueError(f"a temperature is a number above 0, got {self.temperature!r}.")
 
     @property
     def plain(self) -> bool:

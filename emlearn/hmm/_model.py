@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .._composite import CompositeModel, Parameters
+from .._composite import CompositeModel, Parameters, modes_of
+from ..em.posteriors import SOFT, PosteriorMode
 from ..em.reduce import map_reduce, row_blocks, row_size, take_rows
 from ..em.statistics import Joint, Statistics
 from ..em.threads import Workers
@@ -59,8 +60,11 @@ class HMMModel(CompositeModel):
         prepared: PreparedUnits,
         sample_weight: np.ndarray | None,
         workers: Workers | None = None,
+        *,
+        mode: PosteriorMode = SOFT,
+        labels: np.ndarray | None = None,
     ) -> tuple[Statistics, float]:
-        """Statistics and log-likelihood of some sequences."""
+        """Statistics and log-likelihood of some sequences, whose ``labels`` (n,) are -1 where they are unknown."""
         table, memos = self.log_density(parameters.components, prepared, workers)
         weights, chain, rows = self.latent.posterior(
             parameters.latent,
@@ -70,6 +74,7 @@ class HMMModel(CompositeModel):
             run=partial(_run, workers),
             overwrite=True,
             spare=prepared.spare,
+            **modes_of(mode, labels),
         )
         components = self.statistics(parameters.components, prepared, weights, memos, workers)
         if len(prepared.blocks) > 1:

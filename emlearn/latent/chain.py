@@ -12,7 +12,11 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import gammaln, logsumexp, xlogy
 
 from .._kernels import chain as kernel
+from .._kernels import chain_twin as twin
+from ..em.posteriors import SOFT, PosteriorMode
 from ..em.statistics import Sums
+from ._modes import one_hot, pin
+from ._paths import Power, best_path, count_path, draw_path, temper
 
 __all__ = ["Chain", "ChainParameters", "ChainPrior", "Paths"]
 
@@ -133,6 +137,8 @@ class Chain:
         run: Callable[[list[Callable[[], Any]]], list[Any]] = _serially,
         overwrite: bool = False,
         spare: list[np.ndarray] | None = None,
+        mode: PosteriorMode = SOFT,
+        labels: np.ndarray | None = None,
     ) -> tuple[np.ndarray, Sums, np.ndarray]:
         """Posterior, statistics and log-likelihoods, by the forward-backward algorithm.
 
@@ -149,6 +155,12 @@ class Chain:
             Put the posterior in the place of ``log_density``.
         spare : list or None
             Memory from one call to the next, for a long sequence.
+        mode : PosteriorMode, default=SOFT
+            The posterior itself, tempered or not, the most probable path (by the Viterbi algorithm), or a path that
+            is drawn from it.
+        labels : ndarray of int of shape (n,) or None
+            States that are known, -1 where not: paths through others are impossible. Such a row is there, even if
+            it cannot be.
 
         Returns
         -------
@@ -157,18 +169,35 @@ class Chain:
         statistics : Sums
             ``start`` (K,) and ``transitions`` (K, K): expected numbers of first states, and of transitions.
         rows : ndarray of shape (n,)
-            Log-likelihood of each row, given those before it in its sequence.
+            Log-likelihood of each row, given those before it in its sequence; what they add up to is, tempered,
+            the free energy of the sequence; if hard, the joint log-density of rows and path.
         """
         table, ends = _table(log_density, overwrite), _ends(ends, len(log_density))
-        startprob, transmat = _arrays(parameters)
-        if len(ends) == 1 and len(table) >= _LONG:
-            weight = 1.0 if sample_weight is None else float(sample_weight[0])
-            transitions, start, rows = kernel.posterior_parallel(
-                table, startprob, transmat, weight, run, spare
-            )
+        chain = _arrays(parameters)
+        if mode.plain and labels is None:
+            transitions, start, rows = _smooth(table, ends, *chain, sample_weight, run, spare)
+            return table, Sums({"start": start, "transitions": transitions}), rows
+        impossible = None if labels is None else pin(table, labels)
+        if mode.kind == "hard":
+            path, rows = best_path(table, ends, *chain)
         else:
-            weights = None if sample_weight is None else sample_weight[ends - 1]
-            transitions, start, rows = kernel.posterior(table, ends, startprob, transmat, weights)
+            power = temper(table, ends, *chain, mode.temperature)
+            if mode.kind == "soft":
+                transitions, start, rows = _smooth_power(
+                    table, ends, power, sample_weight, run, spare
+                )
+                start = np.where(parameters.startprob > 0, start, 0.0)
+                if labels is not None:  # to the bit
+                    one_hot(np.asarray(labels), sample_weight, table)
+            else:
+                path, rows = draw_path(table, ends, power, mode.generator())
+            rows[np.r_[0, ends[:-1]]] += power.constant
+            rows *= mode.temperature
+        if mode.kind != "soft":
+            start, transitions = count_path(path, ends, sample_weight, *chain)
+            one_hot(path, sample_weight, table)
+        if impossible is not None:
+            rows[impossible] = -np.inf
         return table, Sums({"start": start, "transitions": transitions}), rows
 
     def filter(
@@ -430,6 +459,33 @@ def _stationary(transmat: np.ndarray) -> np.ndarray:
     for k in range(1, len(a)):
         out[k] = out[:k] @ a[:k, k]
     return out / out.sum()
+
+
+def _smooth(
+    table: np.ndarray,
+    ends: np.ndarray,
+    startprob: np.ndarray,
+    transmat: np.ndarray,
+    sample_weight: np.ndarray | None,
+    run: Callable[[list[Callable[[], Any]]], list[Any]],
+    spare: list[np.ndarray] | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Transitions, first states and row log-likelihoods; the table becomes the posterior."""
+    if len(ends) == 1 and len(table) >= _LONG:
+        weight = 1.0 if sample_weight is None else float(sample_weight[0])
+        return kernel.posterior_parallel(table, startprob, transmat, weight, run, spare)
+    weights = None if sample_weight is None else sample_weight[ends - 1]
+    return kernel.posterior(table, ends, startprob, transmat, weights)
+
+
+def _smooth_power(
+    table: np.ndarray, ends: np.ndarray, power: Power, sample_weight: np.ndarray | None, *tools: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same of a tempered chain."""
+    if not power.cold:
+        return _smooth(table, ends, power.startprob, power.transmat, sample_weight, *tools)
+    weights = None if sample_weight is None else sample_weight[ends - 1]
+    return twin.posterior_of_logs(table, ends, power.log_startprob, power.log_transmat, weights)
 
 
 def _table(log_density: np.ndarray, overwrite: bool) -> np.ndarray:

@@ -8,7 +8,9 @@ import numpy as np
 from scipy.special import gammaln, logsumexp, xlogy
 
 from .._kernels import labels as kernel
+from ..em.posteriors import SOFT, PosteriorMode
 from ..em.statistics import Sums
+from ._modes import draw, one_hot, pin
 
 __all__ = ["Labels"]
 
@@ -23,6 +25,15 @@ class FirstCounts:
         """Some rows with their shares (rows, K), times sample weight."""
         part = Sums({"counts": shares.sum(axis=0)})
         self.statistics = part if self.statistics is None else self.statistics + part
+
+
+def _best(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The component (n,) of the largest joint log-density, and that; 0 and -inf for a row that is lost."""
+    component = joint.argmax(axis=1)
+    rows = joint[np.arange(len(joint)), component]
+    lost = ~np.isfinite(rows)
+    component[lost], rows[lost] = 0, -np.inf
+    return component, rows
 
 
 class Labels:
@@ -43,13 +54,60 @@ class Labels:
             return np.log(weights)
 
     def posterior(
-        self, weights: np.ndarray, log_density: np.ndarray, sample_weight: np.ndarray | None = None
+        self,
+        weights: np.ndarray,
+        log_density: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+        *,
+        mode: PosteriorMode = SOFT,
+        labels: np.ndarray | None = None,
     ) -> tuple[np.ndarray, Sums, np.ndarray]:
-        """Posterior times sample weight (n, K), counts, and row log-likelihoods (n,)."""
+        """Posterior, statistics and log-likelihoods.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (K,)
+        log_density : ndarray of shape (n, K)
+        sample_weight : ndarray of shape (n,) or None
+        mode : PosteriorMode, default=SOFT
+            The posterior itself, tempered or not, its mode (the lowest component where several are as good), or
+            a draw from it.
+        labels : ndarray of int of shape (n,) or None
+            Components that are known, -1 where not: such a row is there, even if it cannot be.
+
+        Returns
+        -------
+        posterior : ndarray of shape (n, K)
+            Times sample weight. A row that no component reaches is shared evenly; if hard, it goes to the first.
+        statistics : Sums
+            ``counts`` (K,), its sums.
+        rows : ndarray of shape (n,)
+            Log-likelihood of each row, with its label where that is known; tempered its free energy; if hard the
+            joint log-density of row and component.
+        """
         density = np.ascontiguousarray(log_density, dtype=np.float64)
-        posterior, counts, rows = kernel.posterior(
-            density, self.log_weights(weights), sample_weight
-        )
+        log_weights = self.log_weights(weights)
+        if mode.plain and labels is None:
+            posterior, counts, rows = kernel.posterior(density, log_weights, sample_weight)
+            return posterior, Sums({"counts": counts}), rows
+        joint = density + log_weights
+        impossible = None if labels is None else pin(joint, labels)
+        if mode.kind == "hard":
+            component, rows = _best(joint)
+        else:
+            table = joint if mode.temperature == 1.0 else joint / mode.temperature
+            drawn = mode.kind == "stochastic"
+            posterior, counts, rows = kernel.posterior(
+                table, np.zeros(joint.shape[1]), None if drawn else sample_weight
+            )
+            rows *= mode.temperature
+            if drawn:
+                component = draw(posterior, mode.generator().random(len(rows)))
+        if mode.kind != "soft":
+            posterior = one_hot(component, sample_weight, joint)
+            counts = np.bincount(component, sample_weight, joint.shape[1]).astype(np.float64)
+        if impossible is not None:
+            rows[impossible] = -np.inf
         return posterior, Sums({"counts": counts}), rows
 
     def expected_statistics(

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .._composite import CompositeModel, Fitted, Parameters
+from .._composite import CompositeModel, Fitted, Parameters, modes_of
+from ..em.posteriors import SOFT, PosteriorMode
 from ..em.statistics import Joint, Statistics, Sums
 
 __all__ = ["Fitted", "MixtureModel", "MixtureParameters"]
@@ -23,9 +24,17 @@ class MixtureModel(CompositeModel):
         return self.distribution.features(X)
 
     def e_step(
-        self, parameters: MixtureParameters, features: Any, sample_weight: np.ndarray | None
+        self,
+        parameters: MixtureParameters,
+        features: Any,
+        sample_weight: np.ndarray | None,
+        *,
+        mode: PosteriorMode = SOFT,
+        labels: np.ndarray | None = None,
     ) -> tuple[Statistics, float]:
-        """Statistics and log-likelihood of a prepared block."""
+        """Statistics and log-likelihood of a prepared block, whose ``labels`` (n,) are -1 where they are unknown."""
+        if not mode.plain or labels is not None:
+            return self.plain_e_step(parameters, features, sample_weight, mode=mode, labels=labels)
         latent, distribution, components = self.latent, self.distribution, parameters.components
         fused = distribution.fused(
             components, latent.log_weights(parameters.weights), features, sample_weight
@@ -36,19 +45,27 @@ class MixtureModel(CompositeModel):
         return self.plain_e_step(parameters, features, sample_weight)
 
     def plain_e_step(
-        self, parameters: MixtureParameters, features: Any, sample_weight: np.ndarray | None
+        self,
+        parameters: MixtureParameters,
+        features: Any,
+        sample_weight: np.ndarray | None,
+        *,
+        mode: PosteriorMode = SOFT,
+        labels: np.ndarray | None = None,
     ) -> tuple[Statistics, float]:
         """The E-step from density, posterior and statistics, one after the other."""
         latent, distribution, components = self.latent, self.distribution, parameters.components
         log_density, memo = distribution.log_density(components, features)
-        weights, labels, rows = latent.posterior(parameters.weights, log_density, sample_weight)
+        weights, counts, rows = latent.posterior(
+            parameters.weights, log_density, sample_weight, **modes_of(mode, labels)
+        )
         statistics = distribution.statistics(components, features, weights, memo)
         value = (
             rows.sum()
             if sample_weight is None
             else np.where(sample_weight > 0, rows, 0.0) @ sample_weight
         )
-        return Joint({"labels": labels, "components": statistics}), float(value)
+        return Joint({"labels": counts, "components": statistics}), float(value)
 
     def scores(self, parameters: MixtureParameters, X: Any, **outputs: np.ndarray) -> bool:
         """Fill ``joint``, ``posterior``, ``log_density`` or ``label`` of a block; False if a row is not finite."""

@@ -21,6 +21,7 @@ from scipy.special import betaln, digamma, gammaln
 
 from ..distributions import Gaussian, GaussianParameters
 from ..distributions.gaussian import SINGULAR_MESSAGE
+from ..em.posteriors import SOFT, PosteriorMode
 from ..em.statistics import Joint, Moments, Statistics, Sums
 from ..exceptions import SingularError
 from ..latent import Labels
@@ -282,12 +283,45 @@ class VariationalModel:
         return X
 
     def e_step(
-        self, parameters: Posterior, X: np.ndarray, sample_weight: np.ndarray | None
+        self,
+        parameters: Posterior,
+        X: np.ndarray,
+        sample_weight: np.ndarray | None,
+        *,
+        mode: PosteriorMode = SOFT,
+        labels: np.ndarray | None = None,
     ) -> tuple[Statistics, float]:
+        """Statistics of a block, and its part of the bound.
+
+        With a mode, or labels (-1 where they are unknown), responsibilities are not the best ones, or those of a
+        tempered bound; the rest is the same.
+        """
+        if not mode.plain or labels is not None:
+            return self._e_step_of_mode(parameters, X, sample_weight, mode, labels)
         counts, moments, value = self.distribution.fused_sums(
             parameters.components, parameters.constants, X, sample_weight
         )
         return Joint({"labels": Sums({"counts": counts}), "components": moments}), value
+
+    def _e_step_of_mode(
+        self,
+        parameters: Posterior,
+        X: np.ndarray,
+        sample_weight: np.ndarray | None,
+        mode: PosteriorMode,
+        labels: np.ndarray | None,
+    ) -> tuple[Statistics, float]:
+        gaussian, components = self.distribution, parameters.components
+        table, _ = gaussian.log_density(components, X)
+        # expected log-densities, without the constant that the bound leaves out
+        table += parameters.log_weights + 0.5 * X.shape[1] * math.log(2 * math.pi)
+        weights, counts, rows = self.latent.posterior(
+            np.ones(table.shape[1]), table, sample_weight, mode=mode, labels=labels
+        )
+        if sample_weight is not None:
+            rows = np.where(sample_weight > 0, rows, 0.0) * sample_weight
+        moments = gaussian.statistics(components, X, weights)
+        return Joint({"labels": counts, "components": moments}), float(rows.sum())
 
     def m_step(self, statistics: Joint, parameters: Posterior | None) -> Posterior:
         """The posterior that maximises the bound at these statistics; an empty component gets the prior.
@@ -348,7 +382,8 @@ class VariationalModel:
     def bound(self, old: Posterior, new: Posterior, statistics: Joint, objective: float) -> float:
         """The lower bound right after an M-step: ``new`` with the responsibilities of ``old``.
 
-        An exact M-step gains the divergence of ``old`` from ``new``. What ``reg_covar`` adds to the
+        An exact M-step gains the divergence of ``old`` from ``new``, whatever the responsibilities; where they were
+        drawn, ``objective`` is not that of the draw, and this is no bound. What ``reg_covar`` adds to the
         scatter is counted as if rows had it, as in scikit-learn.
         """
         gaussian, components, dof = self.distribution, new.components, new.degrees_of_freedom

@@ -11,8 +11,9 @@ from scipy.special import xlogy
 
 from ..em.statistics import Statistics, Sums, combine
 from ..exceptions import DomainError
-from ..latent import ChainParameters, ChainPrior
+from ..latent import ChainParameters, ChainPrior, Paths
 from ._hold import close, hold, rank_gap, same_statistics, snapshot
+from ._modes import MODE_CHECKS
 
 __all__ = ["CHAIN_CHECKS", "ChainCase"]
 
@@ -33,9 +34,26 @@ class ChainCase:
         return 2.0 * rng.standard_normal((n, self.K)) - 5.0 * rng.gamma(1.0, size=(n, 1))
 
     def posterior(
-        self, log_density: np.ndarray, sample_weight: Any = None, ends: Any = None
+        self, log_density: np.ndarray, sample_weight: Any = None, ends: Any = None, **more: Any
     ) -> tuple[np.ndarray, Sums, np.ndarray]:
-        return self.latent.posterior(self.parameters, log_density, sample_weight, ends)
+        return self.latent.posterior(self.parameters, log_density, sample_weight, ends, **more)
+
+    def tempered(self, log_density: np.ndarray, temperature: float) -> Paths:
+        """What all paths add up to where each has the power 1 / temperature of its density."""
+        power = 1.0 / temperature
+        start, square = self.parameters.startprob, self.parameters.transmat
+        return self.latent.enumerate(
+            ChainParameters(start**power, square**power), power * log_density
+        )
+
+    def oracle(self, log_density: np.ndarray, temperature: float = 1.0) -> tuple[np.ndarray, float]:
+        """Posterior and free energy by enumeration."""
+        paths = self.tempered(log_density, temperature)
+        return paths.posterior, temperature * paths.total
+
+    def counts(self, log_density: np.ndarray, temperature: float) -> np.ndarray:
+        """Expected transitions by enumeration."""
+        return self.tempered(log_density, temperature).transitions
 
     def priors(self) -> list[ChainPrior | None]:
         """No prior, one that says nothing, and one that says something else of each transition."""
@@ -349,4 +367,5 @@ CHAIN_CHECKS: tuple[Callable[[ChainCase], None], ...] = (
     check_chain_n_free,
     check_stationary_distribution,
     check_chain_changes_nothing,
+    *MODE_CHECKS,
 )

@@ -13,6 +13,7 @@ from ..exceptions import DomainError
 from ..latent import ChainParameters
 from ._chain import CHAIN_CHECKS, ChainCase
 from ._hold import close, hold, one_by_one, rank_gap, run_all, same_statistics, snapshot
+from ._modes import MODE_CHECKS
 
 __all__ = ["check_latent", "latent_checks"]
 
@@ -29,6 +30,22 @@ class LatentCase:
         """Log-densities as different rows and components have them."""
         rng = np.random.RandomState(seed)
         return 3.0 * rng.standard_normal((n, self.K)) - 5.0 * rng.gamma(1.0, size=(n, 1))
+
+    # what the laws of modes ask, whatever the unit
+
+    def posterior(
+        self, log_density: np.ndarray, sample_weight: Any = None, ends: Any = None, **more: Any
+    ) -> Any:
+        return self.latent.posterior(self.weights, log_density, sample_weight, **more)
+
+    def oracle(self, log_density: np.ndarray, temperature: float = 1.0) -> tuple[np.ndarray, float]:
+        """Posterior and free energy by enumeration."""
+        power = 1.0 / temperature
+        posterior, total = self.latent.enumerate(self.weights**power, power * log_density)
+        return posterior, temperature * total
+
+    def counts(self, log_density: np.ndarray, temperature: float) -> None:
+        """There are no transitions."""
 
 
 def check_latent(
@@ -273,4 +290,5 @@ CHECKS: tuple[Callable[[LatentCase], None], ...] = (
     check_latent_sample,
     check_latent_n_free,
     check_latent_changes_nothing,
+    *MODE_CHECKS,
 )
