@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 
 import emlearn
 from emlearn.distributions import Bernoulli
+from emlearn.em import block_rows
 from emlearn.hmm import (
     GMMHMM,
     HMM,
@@ -67,7 +68,8 @@ POSITIVE = RNG.gamma(np.array([[2.0, 9.0], [6.0, 0.8], [30.0, 4.0]])[Z], [1.0, 0
 DIRECTIONS = np.array([[2.0, 0.0, 1.0], [-2.0, 2.0, 0.0], [0.0, -1.0, -3.0]])[Z]
 DIRECTIONS = DIRECTIONS + 0.7 * RNG.standard_normal((N, 3))
 DIRECTIONS /= np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
-MIXED = np.c_[NUMBERS, COUNTS[:, 0], YES[:, 0]]
+NEAR = np.array([[-1.5, 0.0], [1.5, 1.0], [1.0, -1.5]])[Z] + RNG.standard_normal((N, 2))
+MIXED = np.c_[NEAR, COUNTS[:, 0], YES[:, 0]]
 BLOCKS = [("size", "gaussian", [0, 1]), ("count", "poisson", [2]), ("kind", "bernoulli", [3])]
 TWINS = NUMBERS + 1.5 * RNG.choice([-1.0, 1.0], size=(N, 1))
 
@@ -97,6 +99,8 @@ EXAMPLES = {
     GammaHMM: (GammaHMM(3), POSITIVE),
     HMM: (HMM(3, distribution=Bernoulli()), YES),
 }
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 SEQUENCES = {name for name in vars(emlearn.hmm) if name.endswith("HMM")}
 
 
@@ -147,3 +151,19 @@ def test_checks_of_an_estimator_are_its_cells():
     assert found == [name for name in SERVICES if name not in left_out]
     with pytest.raises(ValueError, match="there are no services"):
         next(service_checks(GaussianMixture(3), NUMBERS, skip=["magic"]))
+
+
+def test_categories_of_all_blocks_of_a_mapped_file(tmp_path, monkeypatch):
+    """What is to be known of the columns is learned of the whole file."""
+    X = CODES[np.argsort(CODES[:, 0], kind="stable")]
+    np.save(tmp_path / "rows.npy", X)
+    settings = {"init_params": np.arange(N) % 3, "max_iter": 5, "tol": 0.0}
+    monkeypatch.setattr("emlearn._blocks._MAPPED_BYTES", 0)
+    with block_rows(20):
+        whole = CategoricalMixture(3, **settings).fit(X)
+        mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+        found = CategoricalMixture(3, **settings).fit(mapped)
+    assert X[:20, 0].max() < X[:, 0].max()
+    assert found.lower_bound_ == whole.lower_bound_
+    for ours, theirs in zip(found.probabilities_, whole.probabilities_, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

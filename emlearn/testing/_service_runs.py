@@ -93,14 +93,12 @@ def check_warm_start(case: ServiceCase) -> None:
 def check_squarem(case: ServiceCase) -> None:
     """SQUAREM makes other steps, never lets the objective fall, and ends no lower than plain EM."""
     start = {"init_params": "random"} if case.has("init_params") else {}
-    settings: dict[str, Any] = {**start, "max_iter": 300, "tol": 1e-6}
+    settings: dict[str, Any] = {**start, "max_iter": 60}
     plain, fast = case.fit(**settings), case.fit(accelerate="squarem", **settings)
     rises(fast, "accelerate='squarem'")
     at_least(fast.lower_bound_, plain.lower_bound_, 1e-3, "accelerate='squarem' and plain EM")
-    hold(
-        plain.n_iter_ < 30 or snapshot(plain.lower_bounds_) != snapshot(fast.lower_bounds_),
-        f"accelerate='squarem' makes the {plain.n_iter_} steps of plain EM.",
-    )
+    differ = snapshot(plain.lower_bounds_) != snapshot(fast.lower_bounds_)
+    hold(differ, "accelerate='squarem' makes the steps of plain EM.")
 
 
 _PRIORS = {
@@ -227,7 +225,7 @@ def check_interrupt(case: ServiceCase) -> None:
 
 def check_likelihood(case: ServiceCase) -> None:
     """The objective is the likelihood of the parameters that a user gets, and the criteria are made of it."""
-    model = case.fit(**case.start)
+    model = case.fit(init_params="random", max_iter=3)
     score = case.score(model)
     close(model.lower_bound_, score, "lower_bound_ and score")
     close(np.mean(model.score_samples(case.X, **case.beside)), score, "mean of score_samples")

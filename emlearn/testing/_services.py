@@ -126,7 +126,7 @@ def check_services(estimator: Any, X: Any, *, skip: Collection[str] = (), **argu
 def service_checks(
     estimator: Any, X: Any, *, skip: Collection[str] = (), **arguments: Any
 ) -> Iterator[tuple[str, Callable[[], None]]]:
-    """The checks of :func:`check_services`, one by one, without those that have a reason.
+    """The checks of :func:`check_services`, one by one, without those that have a reason in ``EXCEPTIONS``.
 
     Yields
     ------
@@ -141,6 +141,7 @@ def service_checks(
             f"skip: there are no services {sorted(unknown)}; there are {sorted(SERVICES)}."
         )
     case = ServiceCase(estimator, X, arguments)
+    names = [cls.__name__ for cls in type(estimator).__mro__]
     for name, service in SERVICES.items():
-        if name not in skip and (name, type(estimator).__name__) not in EXCEPTIONS:
+        if name not in skip and not any((name, cls) in EXCEPTIONS for cls in names):
             yield name, partial(service.law, case)
