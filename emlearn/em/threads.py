@@ -150,7 +150,8 @@ class _Job:
     @property
     def behind(self) -> bool:
         """Whether as many calls wait as may run ahead of the merge."""
-        return self.ahead is not None and len(self.calls) > self.merged + self.ahead
+        waiting = len(self.calls) - self.merged
+        return self.error is None and self.ahead is not None and waiting > self.ahead
 
     @property
     def done(self) -> bool:
@@ -228,7 +229,7 @@ class Workers:
                     job.calls.append(call)
                     self._condition.notify()
                 # what the next call is about may have to be read first: not before there is room for it
-                while job.behind and job.error is None:
+                while job.behind:
                     self._step(job)
             with self._condition:
                 job.complete = True
@@ -263,7 +264,8 @@ class Workers:
         with self._condition:
             found = self._take(self._jobs[self._jobs.index(job) :], job)
             if found is None:
-                if not job.done:
+                # looked at once more under the lock: what has changed since then wakes nobody
+                if job.behind or (job.complete and not job.done):
                     self._condition.wait()
                 return
         self._run(*found)
