@@ -93,7 +93,7 @@ class Fit:
         )
         self.problem = ModelProblem(self.model, source, workers)
         seeds = self.algorithm == "online" or self.kind == "stochastic" or self.schedule != [1.0]
-        # of a copy: the starts are those of batch EM
+        # drawn from a copy, so that the starts are those of batch EM
         self.seed = (int(copy.deepcopy(self.random_state).randint(2**31 - 1)),) if seeds else ()
 
     def _check_settings(self) -> None:

@@ -286,7 +286,7 @@ class EMMixin(CallbackSupportMixin):
         """Fit the model to data that need not fit in memory: a block of rows at a time.
 
         Each iteration is a pass over the blocks, and a first one learns what has to be known of all rows. The fit is
-        that of :meth:`fit`, from a start that is drawn from 200 000 of the rows where there are more.
+        that of :meth:`fit`, from a start that is drawn from 100 000 of the rows where there are more.
 
         Parameters
         ----------
@@ -330,7 +330,8 @@ class EMMixin(CallbackSupportMixin):
         n_runs = (
             1 if warm or self._repeatable_start() else None if auto else self._setting("n_init")
         )
-        vars(self).pop("_online", None)
+        for name in ("_online", "_bound_prior", "n_steps_"):  # of rows that partial_fit took in
+            vars(self).pop(name, None)
         n_threads = self._n_threads(source, 1 if n_runs == 1 else 2)
         with single_threaded_blas(), Workers(n_threads) as workers:
             Fit(self, source, y, workers, n_runs, warm).run()

@@ -70,6 +70,14 @@ def far_from_default(**changes):
         "noise": False,
         "prior": "default",
         "weight_concentration_prior": 1.5,
+        "algorithm": "batch",
+        "batch_size": 100,
+        "learning_decay": 0.9,
+        "learning_offset": 2.0,
+        "e_step": "hard",
+        "annealing": None,
+        "fixed": {"weights": [0.2, 0.3, 0.5]},
+        "equal": None,
     }
     return GaussianMixture(**settings | changes)
 
@@ -132,7 +140,7 @@ def test_parameters_are_set_and_cloned():
     mixture = far_from_default()
     defaults = GaussianMixture().get_params()
     assert defaults.keys() == mixture.get_params().keys()
-    same = ("precisions_init", "verbose", "noise")
+    same = ("precisions_init", "verbose", "noise", "algorithm", "annealing", "equal")
     assert all(mixture.get_params()[name] is not defaults[name] for name in defaults.keys() - same)
     twin = clone(mixture.fit(X))
     assert mixture.set_params(**mixture.get_params()) is mixture

@@ -18,7 +18,7 @@ __all__ = ["Block", "InMemory", "MappedFile", "Source", "Stream", "Survey"]
 T = TypeVar("T")
 
 # rows that starts are drawn from where there are more than memory may hold: at most so many, of so many numbers
-_START_ROWS, _START_NUMBERS = 200_000, 8_000_000
+_START_ROWS, _START_NUMBERS = 100_000, 1_000_000
 
 
 class Block:

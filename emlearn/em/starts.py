@@ -346,15 +346,14 @@ def total_scatter(
     ndarray of shape (d, d)
     """
     d, K = X.shape[1], len(rows)
-    total, scatter = float(len(X)), np.zeros((d, d))
-    if sample_weight is None:
-        mean = X.mean(axis=0, dtype=np.float64)
-    else:
-        total = float(sample_weight.sum())
-        mean = sum(sample_weight[block] @ X[block] for block in _blocks(len(X))) / total
+    scatter = np.zeros((d, d))
+    # no weights are weights of 1, to the bit: BLAS has another way for a product of a matrix with itself
+    weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    total = float(weight.sum())
+    mean = sum(weight[block] @ X[block] for block in _blocks(len(X))) / total
     for block in _blocks(len(X)):
         y = X[block] - mean
-        scatter += (y if sample_weight is None else y * sample_weight[block, None]).T @ y
+        scatter += (y * weight[block, None]).T @ y
     seeds = X[rows] - mean
     scatter -= seeds.T @ seeds
     if raw:
