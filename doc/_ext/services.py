@@ -27,7 +27,7 @@ def estimators(room: str) -> list[type]:
 
 def mark(service: str, cls: type) -> str:
     reason = EXCEPTIONS.get((service, cls.__name__))
-    return "✓" if reason is None else f"({REASONS.index(reason) + 1})"
+    return "✓" if reason is None else rf"\({REASONS.index(reason) + 1})"
 
 
 def short(name: str) -> str:

@@ -49,13 +49,11 @@ SERVICES: dict[str, Service] = {
     for name, law in {**RUNS, **WAYS, **DATA, **MANNERS}.items()
 }
 
-_SELECTOR = (
-    "A search over fits, each of which is one of the estimator that it is given, by its settings."
-)
+_SELECTOR = "It is a search: its fits are those of the estimator that it is given, by whose settings they have this."
 
 # reason -> service -> estimators
 _REASONS: dict[str, dict[str, str]] = {
-    "No probability is defined for a part of such a row, so that missing cells have to be imputed before.": {
+    "Its statistics are of whole rows: what is expected of missing cells is not implemented.": {
         "missing cells": "GaussianMixture BayesianGaussianMixture StudentTMixture PoissonMixture MultinomialMixture"
         " VonMisesFisherMixture GammaMixture GaussianHMM GMMHMM StudentTHMM PoissonHMM MultinomialHMM GammaHMM",
     },
@@ -63,7 +61,7 @@ _REASONS: dict[str, dict[str, str]] = {
         "sparse rows": "GaussianMixture BayesianGaussianMixture StudentTMixture GammaMixture GaussianHMM GMMHMM"
         " StudentTHMM GammaHMM",
     },
-    "Categories are no counts: a zero is the name of one.": {
+    "Its columns are, or may be, categories, and a zero is the name of one.": {
         "sparse rows": "CategoricalMixture CategoricalHMM MixedMixture",
     },
     "It maximises a bound on the evidence; there is no likelihood of one set of parameters.": {
@@ -73,7 +71,7 @@ _REASONS: dict[str, dict[str, str]] = {
         "fixed parameters": "BayesianGaussianMixture",
         "equal parameters": "BayesianGaussianMixture",
     },
-    "Categories have no precision: their probabilities are float64 whatever the type of the rows.": {
+    "Categories are codes, not measurements: their probabilities are float64 whatever the type of the rows.": {
         "float32": "CategoricalMixture CategoricalHMM",
     },
     _SELECTOR: {
