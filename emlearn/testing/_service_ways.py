@@ -126,7 +126,7 @@ def check_labels(case: ServiceCase) -> None:
     known = {**case.given, "labels": codes}
     model = case.fit(arguments=known, **settings)
     rises(model, "fit with labels")
-    other = case.fit(arguments=known, **settings, init_params="random", random_state=3)
+    other = case.fit(arguments=known, **settings, init_params="k-means++", random_state=3)
     close(other.lower_bound_, model.lower_bound_, "all labels known, from two starts", 1e-3)
     for fitted in (model, other):
         _as_counted(case, fitted, codes)
