@@ -55,7 +55,8 @@ def take_in(estimator: Any, source: InMemory, workers: Workers, known: bool) -> 
         n_steps, seen, stands_for = 0, 0.0, source.weight
     else:
         n_steps, seen = online["n_steps"], online["seen"]
-        statistics, stands_for = unpack(json.loads(online["kinds"]), online["arrays"]), seen
+        statistics = unpack(json.loads(online["kinds"]), online["arrays"])
+        stands_for = online["stands_for"]
     mode = PosteriorMode(estimator._setting("e_step"), seed=(n_steps,))
     problem = ModelProblem(model, source, workers, mode)
     part, value = problem.log_likelihood(parameters)
@@ -63,7 +64,9 @@ def take_in(estimator: Any, source: InMemory, workers: Workers, known: bool) -> 
     rate = learning_rate(
         n_steps, estimator._setting("learning_decay"), estimator._setting("learning_offset")
     )
-    statistics = averaged(statistics, part * (seen / source.weight), rate, seen / stands_for)
+    # beside a prior it counts how many rows there were; else they may stand for as many as the batch has
+    size = source.weight if getattr(model, "unit_free", True) else seen
+    statistics = averaged(statistics, part * (size / source.weight), rate, size / stands_for)
     new = problem.m_step(statistics, parameters)
     objective = problem.objective(value, parameters)
     if math.isnan(objective):
@@ -86,6 +89,7 @@ def take_in(estimator: Any, source: InMemory, workers: Workers, known: bool) -> 
     estimator._online = {
         "n_steps": n_steps,
         "seen": seen,
+        "stands_for": size,
         "kinds": json.dumps(kinds),
         "arrays": arrays,
     }

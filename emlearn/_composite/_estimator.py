@@ -26,6 +26,8 @@ from ..em.starts import METHODS, Start, draw_start, given_start
 from ..em.statistics import Joint, Statistics
 from ..em.units import Units
 from ..exceptions import DegenerateComponentsWarning, warn_user
+from ._constrained import ConstrainedMixin
+from ._match import match_start
 from ._model import CompositeModel, Fitted, Parameters
 
 __all__ = ["CompositeEstimator"]
@@ -34,7 +36,7 @@ __all__ = ["CompositeEstimator"]
 _SMALL = 100_000
 
 
-class CompositeEstimator(EMMixin, BaseEstimator, ABC):
+class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
     """What depends neither on the latent structure nor on the family.
 
     A subclass names its family, whose hyper-parameters are among its own, and assembles the model.
@@ -95,16 +97,22 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
             prior = distribution.bind_prior(prior, rows, sample_weight, self.n_components, **fold)
         model = self._assemble(distribution, prior, self._latent_prior())
         model.initial_parameters = partial(self._first_parameters, model)
-        return model
+        return self._constrain(model, rows.shape[1])
 
     def _fitted_model(self) -> CompositeModel:
-        return self._assemble(self._resolved())
+        model = self._assemble(self._resolved())
+        if self._is_constrained():
+            model.read_constraints = partial(self._constraints, model.distribution)
+        return model
 
     def _continued_model(self, source: Source) -> CompositeModel:
         prior = vars(self).get("_bound_prior")
         if prior is None:
             return self._model_for(source)
-        return self._assemble(self._resolved(), prior, self._latent_prior())
+        model = self._assemble(self._resolved(), prior, self._latent_prior())
+        if not self._is_constrained():
+            return model
+        return self._constrain(model, model.distribution.shape(self.recall().components)[1])
 
     def _keep_bound(self, model: CompositeModel) -> None:
         # what was said relative to the data is so to the first rows
@@ -139,6 +147,8 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
                 )
             return given
         start = self._draw(X, sample_weight, random_state, model.distribution)
+        if labels is None and self._matches(model):
+            start = match_start(model, start, _rows(X), sample_weight, self._share_with_others)
         if model.distribution.start_parts > 1:
             start = self._divide(start, X, sample_weight, random_state, model.distribution)
         statistics = self._first_statistics(model, start, X, sample_weight)
@@ -193,6 +203,8 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
     ) -> Parameters | list[Parameters]:
         """What the first statistics become: their M-step, unless the user gave some of the parameters."""
         first = model.m_step(statistics, None)
+        if model.constraints:  # the others do not know of them
+            return first
         others = model.distribution.alternatives(
             statistics["components"], first.components, model.prior
         )
@@ -410,8 +422,12 @@ class CompositeEstimator(EMMixin, BaseEstimator, ABC):
             warn_user(" ".join(found), DegenerateComponentsWarning)
 
     def _fitted_attributes(self, result: Any, dtype: Any) -> dict[str, Any]:
-        n_free = self._fitted_model().n_free(result.parameters)
-        return {**super()._fitted_attributes(result, dtype), "n_parameters_": n_free}
+        model = self._fitted_model()
+        attributes = super()._fitted_attributes(result, dtype)
+        if self._is_constrained():
+            n_features = model.distribution.shape(result.parameters.components)[1]
+            self._publish_fixed(attributes, model.distribution, n_features)
+        return {**attributes, "n_parameters_": model.n_free(result.parameters)}
 
     @abstractmethod
     def _degeneracies(self, parameters: Parameters) -> list[str]:

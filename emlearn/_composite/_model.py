@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..distributions import Distribution, Prior
+from ..em.fixed import Constraints
 from ..em.posteriors import PosteriorMode
 from ..em.sources import Source
 from ..em.statistics import Joint
@@ -79,6 +80,13 @@ class CompositeModel:
         self.latent_prior = latent_prior
         self.initial_parameters = start
 
+    #: reads what is fixed or equal, where there is something: for a number of features, the latent structure's and
+    #: the components'
+    read_constraints: Callable[[int], tuple[Constraints, Constraints]] | None = None
+    #: what is fixed or equal in a fit
+    latent_constraints: Constraints | None = None
+    constraints: Constraints | None = None
+
     @property
     def uses_blas(self) -> bool:
         """True where scores depend on how many threads BLAS takes."""
@@ -106,9 +114,22 @@ class CompositeModel:
             (None, None) if parameters is None else (parameters.latent, parameters.components)
         )
         return Parameters(
-            self.latent.m_step(statistics[self.latent.name], self.latent_prior, latent),
-            self.distribution.m_step(statistics["components"], components, self.prior),
+            self.latent_m_step(statistics, latent), self.components_m_step(statistics, components)
         )
+
+    def latent_m_step(self, statistics: Joint, latent: Any) -> Any:
+        """That of the latent structure."""
+        own = statistics[self.latent.name]
+        if not self.latent_constraints:
+            return self.latent.m_step(own, self.latent_prior, latent)
+        return self.latent.m_step(own, self.latent_prior, latent, self.latent_constraints)
+
+    def components_m_step(self, statistics: Joint, components: Any) -> Any:
+        """That of the components."""
+        own = statistics["components"]
+        if not self.constraints:
+            return self.distribution.m_step(own, components, self.prior)
+        return self.distribution.constrained_m_step(own, components, self.prior, self.constraints)
 
     def log_prior(self, parameters: Parameters) -> float:
         """Log-density of the parameters under the priors."""
@@ -125,6 +146,11 @@ class CompositeModel:
 
     def n_free(self, parameters: Parameters) -> int:
         """Number of free parameters."""
-        return self.latent.n_free(parameters.latent) + self.distribution.n_free(
-            parameters.components
-        )
+        latent, components = parameters.latent, parameters.components
+        free = self.distribution.n_free(components)
+        if self.read_constraints is None:
+            return self.latent.n_free(latent) + free
+        held, constraints = self.read_constraints(self.distribution.shape(components)[1])
+        if constraints:
+            free -= self.distribution.n_held(components, constraints)
+        return (self.latent.n_free(latent, held) if held else self.latent.n_free(latent)) + free

@@ -11,7 +11,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import InputTags
 
-from ..em.statistics import Statistics
+from ..em.fixed import Constraints
+from ..em.held import Space
+from ..em.probabilities import average_statistics
+from ..em.statistics import Statistics, Sums
 
 __all__ = ["Distribution", "Prior"]
 
@@ -185,6 +188,63 @@ class Distribution(BaseEstimator, ABC):
         ``parameters`` are the current ones, or None at a start.
         """
 
+    #: True where the best value of each published parameter, and of each of its elements (but for probabilities
+    #: that sum to 1), does not depend on the others: fixed ones are then put in after the M-step
+    separable: ClassVar[bool] = False
+
+    def parameter_spaces(self, n_components: int, n_features: int) -> dict[str, Space]:
+        """Shapes and domains of the published parameters that may be fixed, or equal in all components.
+
+        Here: a number for each component and feature, in each field of the parameters.
+        """
+        fields = dataclasses.fields(self.parameters_class)
+        return {f.name: Space((n_components, n_features)) for f in fields}
+
+    def settle(self, constraints: Constraints, n_components: int, n_features: int) -> Constraints:
+        """What is fixed or equal as :meth:`constrained_m_step` reads it.
+
+        Raises
+        ------
+        ValueError
+            If the family has no M-step for it.
+        """
+        if not self.separable:
+            raise ValueError(
+                f"fixed, equal: {type(self).__name__} has no M-step beside such parameters. If the best value of"
+                " each of its parameters does not depend on the others, set separable = True in the class;"
+                " otherwise define constrained_m_step and settle."
+            )
+        return constraints
+
+    def constrained_m_step(
+        self,
+        statistics: Statistics,
+        parameters: Any,
+        prior: Prior | None,
+        constraints: Constraints,
+    ) -> Any:
+        """:meth:`m_step` beside parameters that are fixed or shared; never below the current ones.
+
+        Here, for families whose parameters separate: the M-step, and one of the average of what components share.
+        """
+        found = self.publish(self.m_step(statistics, parameters, prior))
+        pooled: dict[str, Any] = {}
+        if any(held.shared.any() for held in constraints.values()):
+            if not isinstance(statistics, Sums):
+                raise TypeError(
+                    f"equal: the statistics of {type(self).__name__} are no Sums; define constrained_m_step."
+                )
+            groups = next(iter(constraints.values())).groups
+            average = average_statistics(statistics, groups)
+            pooled = self.publish(self.m_step(average, parameters, prior))
+        for name, held in constraints.items():
+            found[name] = held.put(found[name], pooled.get(name))
+        return self.recall(found)
+
+    def n_held(self, parameters: Any, constraints: Constraints) -> int:
+        """How many of the free parameters are fixed, or the same as another component's."""
+        return sum(held.n_held for held in constraints.values())
+
     def alternatives(
         self, statistics: Statistics, parameters: Any, prior: Prior | None = None
     ) -> list[Any]:
@@ -296,6 +356,19 @@ class Distribution(BaseEstimator, ABC):
         Returns whether all rows are finite; None without a kernel.
         """
         return None
+
+
+def m_step_beside(
+    family: Distribution,
+    statistics: Statistics,
+    parameters: Any,
+    prior: Prior | None,
+    constraints: Constraints,
+) -> Any:
+    """A family's M-step; it need not know of constraints where there are none."""
+    if not constraints:
+        return family.m_step(statistics, parameters, prior)
+    return family.constrained_m_step(statistics, parameters, prior, constraints)
 
 
 def check_domain(value: np.ndarray, low: float, high: float, name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import digamma, polygamma
 
-__all__ = ["solve_gamma_shape"]
+__all__ = ["invert_digamma", "solve_gamma_shape"]
 
 
 def solve_gamma_shape(gap: np.ndarray) -> np.ndarray:
@@ -17,4 +17,14 @@ def solve_gamma_shape(gap: np.ndarray) -> np.ndarray:
         value = np.where(large, (0.5 + 1.0 / (12.0 * a)) / a, np.log(safe) - digamma(safe))
         slope = np.where(large, -(0.5 + 1.0 / (6.0 * a)) / a**2, 1.0 / safe - polygamma(1, safe))
         a = 1.0 / (1.0 / a + (value - gap) / (a * a * slope))
+    return a
+
+
+def invert_digamma(value: np.ndarray) -> np.ndarray:
+    """The a > 0 with digamma(a) = value, by Newton's method from Minka's first guess (2000)."""
+    value = np.asarray(value, dtype=np.float64)
+    low = np.minimum(value, -2.22)
+    a = np.where(value >= -2.22, np.exp(value) + 0.5, -1.0 / (low - digamma(1.0)))
+    for _ in range(8):
+        a = np.maximum(a - (digamma(a) - value) / polygamma(1, a), 0.1 * a)
     return a

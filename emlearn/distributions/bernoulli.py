@@ -13,6 +13,7 @@ from scipy.special import betaln, xlog1py, xlogy
 from sklearn.utils import InputTags
 from sklearn.utils._param_validation import Interval
 
+from ..em.held import Space
 from ..em.statistics import Sums
 from ._base import check_domain
 from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty, refuse
@@ -56,6 +57,7 @@ class Bernoulli(LinearFamily):
     """
 
     parameters_class = BernoulliParameters
+    separable = True
     check_arguments = {"accept_sparse": "csr", "ensure_all_finite": "allow-nan"}
 
     _parameter_constraints: dict = {
@@ -200,6 +202,9 @@ class Bernoulli(LinearFamily):
 
     def shape(self, parameters: BernoulliParameters) -> tuple[int, int]:
         return parameters.probabilities.shape
+
+    def parameter_spaces(self, n_components: int, n_features: int) -> dict[str, Space]:
+        return {"probabilities": Space((n_components, n_features), 0.0, 1.0)}
 
     def n_free(self, parameters: BernoulliParameters) -> int:
         return parameters.probabilities.size

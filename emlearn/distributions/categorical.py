@@ -17,6 +17,9 @@ from sklearn.utils._param_validation import StrOptions
 from .._kernels import COMPILED
 from .._kernels import labels as kernel
 from .._kernels import labels_twin as twin
+from ..em.fixed import Constraints
+from ..em.held import Space
+from ..em.probabilities import shares
 from ..em.statistics import Sums
 from ._base import Fold, check_domain, check_sums
 from ._linear import ConjugatePrior, LinearFamily, keep_empty
@@ -67,6 +70,7 @@ class Categorical(LinearFamily):
     """
 
     parameters_class = CategoricalParameters
+    separable = True
     column_parameters = ("probabilities",)
     uses_blas = not COMPILED["labels"]
     check_arguments = {"dtype": None, "ensure_all_finite": False}
@@ -247,6 +251,20 @@ class Categorical(LinearFamily):
         totals = np.repeat(_by_column(sums, sizes), sizes, axis=1)
         return CategoricalParameters(keep_empty(sums, totals, current), sizes)
 
+    def constrained_m_step(
+        self,
+        statistics: Sums,
+        parameters: CategoricalParameters | None,
+        prior: ConjugatePrior | None,
+        constraints: Constraints,
+    ) -> CategoricalParameters:
+        counts = statistics["sum"]
+        if prior is not None:
+            counts = counts + prior.count * prior.mean
+        current = None if parameters is None else parameters.probabilities
+        found = shares(counts, constraints["probabilities"], current)
+        return CategoricalParameters(found, self._sizes if parameters is None else parameters.sizes)
+
     def data_mean(self, statistics: Sums) -> np.ndarray:
         sums = statistics["sum"] + 1.0 / np.repeat(self._sizes, self._sizes)
         return sums / np.repeat(_by_column(sums, self._sizes), self._sizes, axis=1)
@@ -297,6 +315,11 @@ class Categorical(LinearFamily):
 
     def shape(self, parameters: CategoricalParameters) -> tuple[int, int]:
         return len(parameters.probabilities), len(parameters.sizes)
+
+    def parameter_spaces(self, n_components: int, n_features: int) -> dict[str, Space]:
+        sizes = tuple(int(n) for n in self._sizes)
+        shape = (n_components, sum(sizes))
+        return {"probabilities": Space(shape, 0.0, 1.0, sizes=sizes, listed=True)}
 
     def n_free(self, parameters: CategoricalParameters) -> int:
         return len(parameters.probabilities) * int(np.sum(parameters.sizes - 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, Self
 
@@ -11,9 +11,21 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from .._kernels import labels as kernel
+from ..em.fixed import Constraints
+from ..em.held import Space
+from ..em.probabilities import shares
 from ..em.statistics import Joint, Sums
 from ._around import Around
-from ._base import Distribution, Fold, Prior, as_float, check_domain, check_sums, listed
+from ._base import (
+    Distribution,
+    Fold,
+    Prior,
+    as_float,
+    check_domain,
+    check_sums,
+    listed,
+    m_step_beside,
+)
 from .gaussian import Gaussian
 from .noise import WithNoise
 
@@ -204,17 +216,73 @@ class FiniteMixture(Around):
         prior: Prior | None = None,
     ) -> FiniteMixtureParameters:
         """Weights from counts, an empty component keeps its own; the members' M-step is the family's."""
-        counts = statistics["mixture"]["counts"]
+        members, current = (
+            (None, None) if parameters is None else (parameters.members, parameters.mixture_weights)
+        )
+        return FiniteMixtureParameters(
+            self._weights(statistics["mixture"]["counts"], current),
+            self.family.m_step(statistics["members"], members, prior),
+        )
+
+    @staticmethod
+    def _weights(counts: np.ndarray, current: np.ndarray | None) -> np.ndarray:
         total = counts.sum(axis=1, keepdims=True)
         seen = total > 0
-        if parameters is None:
-            members, current = None, np.full(counts.shape, 1.0 / counts.shape[1])
-        else:
-            members, current = parameters.members, parameters.mixture_weights
-        weights = np.where(seen, counts / np.where(seen, total, 1.0), current)
-        return FiniteMixtureParameters(
-            weights, self.family.m_step(statistics["members"], members, prior)
+        if current is None:
+            current = np.full(counts.shape, 1.0 / counts.shape[1])
+        return np.where(seen, counts / np.where(seen, total, 1.0), current)
+
+    def parameter_spaces(self, n_components: int, n_features: int) -> dict[str, Space]:
+        K, M = n_components, self.n_mix
+        spaces = {"mixture_weights": Space((K, M), 0.0, 1.0, sizes=(M,))}
+        for name, space in self.family.parameter_spaces(K * M, n_features).items():
+            shape = (K, M, *space.shape[1:]) if space.axes else space.shape
+            spaces[_outer(name)] = replace(space, shape=shape)
+        return spaces
+
+    def settle(self, constraints: Constraints, n_components: int, n_features: int) -> Constraints:
+        """``mixture_weights``, and what the family makes of its own with ``members.`` in front."""
+        members = n_components * self.n_mix
+        spaces = self.family.parameter_spaces(members, n_features)
+        inner = Constraints(
+            {
+                name: constraints[_outer(name)].flattened(space)
+                for name, space in spaces.items()
+                if _outer(name) in constraints
+            }
         )
+        if inner:
+            inner = self.family.settle(inner, members, n_features)
+        return Constraints({**constraints.only(["mixture_weights"]), **inner.under("members.")})
+
+    def constrained_m_step(
+        self,
+        statistics: Joint,
+        parameters: FiniteMixtureParameters | None,
+        prior: Prior | None,
+        constraints: Constraints,
+    ) -> FiniteMixtureParameters:
+        counts, current = statistics["mixture"]["counts"], None
+        if parameters is not None:
+            current = parameters.mixture_weights
+        if "mixture_weights" in constraints:
+            weights = shares(counts, constraints["mixture_weights"], current)
+        else:
+            weights = self._weights(counts, current)
+        members = m_step_beside(
+            self.family,
+            statistics["members"],
+            None if parameters is None else parameters.members,
+            prior,
+            constraints.inside("members."),
+        )
+        return FiniteMixtureParameters(weights, members)
+
+    def n_held(self, parameters: FiniteMixtureParameters, constraints: Constraints) -> int:
+        inner = constraints.inside("members.")
+        own = constraints.only(["mixture_weights"])
+        members = self.family.n_held(parameters.members, inner) if inner else 0
+        return sum(held.n_held for held in own.values()) + members
 
     def bind_prior(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -12,16 +12,16 @@ from scipy.special import digamma, gammaln
 from sklearn.utils import InputTags
 from sklearn.utils._param_validation import Interval
 
+from ..em.fixed import Constraints
+from ..em.held import Held, Space
 from ..em.statistics import Sums
 from ..exceptions import SingularError
 from ._base import check_domain
+from ._fixed_gamma import FLAT, maximise_gamma
 from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty, refuse
 from ._special import solve_gamma_shape
 
 __all__ = ["Gamma", "GammaParameters"]
-
-# log(mean) - mean(log) below this is rounding of sums
-_FLAT = 1e-13
 
 # ------------------------------------------------------------ parameters
 
@@ -147,15 +147,12 @@ class Gamma(LinearFamily):
         sums = self.with_prior(statistics, prior)
         means = keep_empty(sums["sum"], sums["weight"][:, None], None)
         mean, log_mean = np.hsplit(means, 2)
-        if np.any(mean <= 0):
-            raise SingularError(
-                "All values of a column are 0 within a component; drop the column, or set floor."
-            )
+        self._check_means(mean)
         if self.fixed_shape is not None:
             shapes = np.full_like(mean, self.fixed_shape)
         else:
             gap = np.log(mean) - log_mean
-            flat = gap <= _FLAT * (1.0 + np.abs(log_mean))
+            flat = gap <= FLAT * (1.0 + np.abs(log_mean))
             if flat.any():
                 k, j = np.argwhere(flat)[0]
                 raise SingularError(
@@ -173,6 +170,49 @@ class Gamma(LinearFamily):
                 np.where(keep, parameters.scales, new.scales),
             )
         return new
+
+    def parameter_spaces(self, n_components: int, n_features: int) -> dict[str, Space]:
+        space = Space((n_components, n_features), low=0.0, strict=True)
+        return {"shapes": space, "scales": space}
+
+    def settle(self, constraints: Constraints, n_components: int, n_features: int) -> Constraints:
+        if self.fixed_shape is None or "shapes" not in constraints:
+            return constraints
+        values = constraints["shapes"].values
+        if np.any(values != self.fixed_shape, where=~np.isnan(values)):
+            raise ValueError(
+                f"fixed: 'shapes' are fixed_shape={self.fixed_shape:g} already. Set fixed_shape=None to fix others."
+            )
+        return constraints.only(["scales"])
+
+    def constrained_m_step(
+        self,
+        statistics: Sums,
+        parameters: GammaParameters | None,
+        prior: ConjugatePrior | None,
+        constraints: Constraints,
+    ) -> GammaParameters:
+        sums = self.with_prior(statistics, prior)
+        weight = sums["weight"]
+        mean, log_mean = np.hsplit(keep_empty(sums["sum"], weight[:, None], None), 2)
+        self._check_means(mean)
+        spaces = self.parameter_spaces(*mean.shape)
+        shapes, scales = (constraints.get(n, Held.nothing(space)) for n, space in spaces.items())
+        if self.fixed_shape is not None:
+            shapes = replace(shapes, values=np.full(mean.shape, float(self.fixed_shape)))
+        a, b = maximise_gamma(mean, log_mean, weight, shapes, scales)
+        empty = (weight <= 0)[:, None]
+        if parameters is not None and empty.any():
+            a = np.where(empty & ~shapes.pooled, parameters.shapes, a)
+            b = np.where(empty & ~scales.pooled, parameters.scales, b)
+        return GammaParameters(shapes.put(a), scales.put(b))
+
+    @staticmethod
+    def _check_means(mean: np.ndarray) -> None:
+        if np.any(mean <= 0):
+            raise SingularError(
+                "All values of a column are 0 within a component; drop the column, or set floor."
+            )
 
     def read_prior_mean(self, mean: np.ndarray, n_features: int) -> np.ndarray:
         if mean.shape != (2 * n_features,):

@@ -13,9 +13,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._kernels import COMPILED
 from .._kernels import gaussian as kernel
+from ..em.fixed import Constraints
+from ..em.held import Space
 from ..em.statistics import Moments
 from ..exceptions import SingularError
 from ._base import Distribution, as_float, check_domain, listed
+from ._fixed_gaussian import maximise_gaussian
+from ._settle_gaussian import gaussian_spaces, n_held_gaussian, settle_gaussian
 from .covariance import COVARIANCES, Covariance
 from .normal_inverse_wishart import NormalInverseWishart, log_density, posterior_moments
 
@@ -253,19 +257,89 @@ class Gaussian(Distribution):
         SingularError
             If ``reg_covar`` is 0 and a covariance is singular.
         """
-        covariance, moments, floor = self.covariance, statistics, self.reg_covar
+        moments, floor = self._with_prior(statistics, prior)
+        return self._maximise(moments, None, floor, parameters, None)
+
+    def parameter_spaces(self, n_components: int, n_features: int) -> dict[str, Space]:
+        return gaussian_spaces(self.covariance, n_components, n_features)
+
+    def settle(self, constraints: Constraints, n_components: int, n_features: int) -> Constraints:
+        return settle_gaussian(self.covariance, constraints)
+
+    def constrained_m_step(
+        self,
+        statistics: Moments,
+        parameters: GaussianParameters | None,
+        prior: NormalInverseWishart | None,
+        constraints: Constraints,
+        mean_weight: np.ndarray | None = None,
+    ) -> GaussianParameters:
+        """:meth:`m_step` beside what is fixed or shared; ``mean_weight`` (K,) where means count rows by others."""
+        weight = statistics.weight if mean_weight is None else mean_weight
         if prior is not None:
-            moments = _without_rounding(moments) if floor == 0 else moments
-            moments = posterior_moments(moments, prior, covariance, floor)
-            floor = _TINY  # it is in the moments; what remains says that nothing is singular
+            if prior.mclust:
+                raise ValueError(
+                    "prior: with mclust=True it is no density, and has no mode beside fixed or equal parameters."
+                )
+            weight = weight + prior.mean_count
+        moments, floor = self._with_prior(statistics, prior)
+        return self._maximise(moments, weight, floor, parameters, constraints)
+
+    def nearest(
+        self, parameters: GaussianParameters, constraints: Constraints
+    ) -> GaussianParameters:
+        """Parameters with what is fixed and shared, of the least divergence from these."""
+        covariance, scatter = self.covariance, parameters.covariances
+        K, d = parameters.means.shape
+        if covariance.form == "diag":
+            scatter = np.broadcast_to(scatter.reshape(K, -1), (K, d))
+        elif covariance.form == "pooled":
+            scatter = K * scatter
+        moments = Moments(np.ones(K), parameters.means, np.array(scatter), covariance.form)
+        return self._maximise(moments, moments.weight, _TINY, None, constraints)
+
+    def n_held(self, parameters: GaussianParameters, constraints: Constraints) -> int:
+        return n_held_gaussian(self.covariance, *parameters.means.shape, constraints)
+
+    def _with_prior(
+        self, statistics: Moments, prior: NormalInverseWishart | None
+    ) -> tuple[Moments, float]:
+        """Moments that hold the prior, and the floor that they do not."""
+        if prior is None:
+            return statistics, self.reg_covar
+        floor = self.reg_covar
+        moments = _without_rounding(statistics) if floor == 0 else statistics
+        # it is in the moments; what remains says that nothing is singular
+        return posterior_moments(moments, prior, self.covariance, floor), _TINY
+
+    def _maximise(
+        self,
+        moments: Moments,
+        mean_weight: np.ndarray | None,
+        floor: float,
+        parameters: GaussianParameters | None,
+        constraints: Constraints | None,
+    ) -> GaussianParameters:
+        covariance = self.covariance
+        own = _own(covariance) and not (constraints and _pools_covariances(constraints))
         empty = moments.weight <= 1e-250
         some_empty = empty.any()
         if some_empty:
-            moments = _fill_empty(moments, empty, parameters, covariance.shared)
+            shared = covariance.shared or (covariance.form != "pooled" and not own)
+            moments = _fill_empty(moments, empty, parameters, shared)
+            if constraints:
+                kept = moments.weight if parameters is None else 0.0
+                mean_weight = np.where(empty, kept, mean_weight)
         if floor == 0:
             moments = _without_rounding(moments)
-        covariances, others = covariance.estimate(moments, floor, parameters)
-        if some_empty and parameters is not None and _own(covariance):
+        if constraints:
+            means, covariances, others = maximise_gaussian(
+                covariance, moments, mean_weight, floor, parameters, constraints
+            )
+        else:
+            means = moments.mean
+            covariances, others = covariance.estimate(moments, floor, parameters)
+        if some_empty and parameters is not None and own:
             covariances[empty] = parameters.covariances[empty]
             for name, value in others.items():
                 if getattr(parameters, name) is not None:
@@ -276,7 +350,7 @@ class Gaussian(Distribution):
             factors, singular = covariance.factor(covariances)
         if len(singular):
             raise SingularError(f"{SINGULAR_MESSAGE} Singular components: {singular.tolist()}.")
-        return GaussianParameters(moments.mean, covariances, factors, **others)
+        return GaussianParameters(means, covariances, factors, **others)
 
     def alternatives(
         self,
@@ -412,6 +486,12 @@ class Gaussian(Distribution):
 def _own(covariance: Covariance) -> bool:
     """True where each component has a covariance that no other reads."""
     return covariance.form != "pooled" and not covariance.shared
+
+
+def _pools_covariances(constraints: Constraints) -> bool:
+    """True where components are told to share covariances."""
+    held = [constraints[name] for name in ("covariances", "precisions") if name in constraints]
+    return any(part.pooled.any() for part in held)
 
 
 def _fill_empty(

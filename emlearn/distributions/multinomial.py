@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,9 @@ from scipy import sparse
 from scipy.special import gammaln, xlogy
 from sklearn.utils import InputTags
 
+from ..em.fixed import Constraints
+from ..em.held import Space
+from ..em.probabilities import shares
 from ..em.statistics import Sums
 from ._base import as_table, check_domain, check_sums
 from ._linear import (
@@ -62,6 +65,7 @@ class Multinomial(LinearFamily):
     """
 
     parameters_class = MultinomialParameters
+    separable = True
     check_arguments = {"accept_sparse": "csr"}
 
     def input_tags(self, tags: InputTags) -> InputTags:
@@ -124,6 +128,18 @@ class Multinomial(LinearFamily):
         totals = sums.sum(axis=1, keepdims=True)
         return MultinomialParameters(keep_empty(sums, totals, current), float(total))
 
+    def constrained_m_step(
+        self,
+        statistics: Sums,
+        parameters: MultinomialParameters | None,
+        prior: ConjugatePrior | None,
+        constraints: Constraints,
+    ) -> MultinomialParameters:
+        counts = self.with_prior(statistics, prior)["sum"]
+        current = None if parameters is None else parameters.probabilities
+        found = self.m_step(statistics, parameters, prior)
+        return replace(found, probabilities=shares(counts, constraints["probabilities"], current))
+
     def data_mean(self, statistics: Sums) -> np.ndarray:
         return (statistics["sum"] + 1.0 / statistics["sum"].shape[1]) / (
             statistics["weight"][:, None] + 1.0
@@ -153,6 +169,10 @@ class Multinomial(LinearFamily):
 
     def shape(self, parameters: MultinomialParameters) -> tuple[int, int]:
         return parameters.probabilities.shape
+
+    def parameter_spaces(self, n_components: int, n_features: int) -> dict[str, Space]:
+        space = Space((n_components, n_features), 0.0, 1.0, sizes=(n_features,))
+        return {"probabilities": space}
 
     def n_free(self, parameters: MultinomialParameters) -> int:
         K, d = parameters.probabilities.shape

@@ -9,6 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from ..em.fixed import Constraints
+from ..em.held import Space
 from ..em.statistics import Moments, Statistics
 from ._around import Around
 from ._base import Distribution, Fold, Prior, as_float
@@ -134,6 +136,28 @@ class WithNoise(Around):
         inner = None if parameters is None else parameters.components
         origin, edges = self._box if parameters is None else (parameters.origin, parameters.edges)
         return NoisyParameters(self.family.m_step(statistics, inner, prior), origin, edges)
+
+    def parameter_spaces(self, n_components: int, n_features: int) -> dict[str, Space]:
+        """Those of the family: the region of the noise is never fitted."""
+        return self.family.parameter_spaces(n_components, n_features)
+
+    def settle(self, constraints: Constraints, n_components: int, n_features: int) -> Constraints:
+        return self.family.settle(constraints, n_components, n_features)
+
+    def constrained_m_step(
+        self,
+        statistics: Statistics,
+        parameters: NoisyParameters | None,
+        prior: Prior | None,
+        constraints: Constraints,
+    ) -> NoisyParameters:
+        inner = None if parameters is None else parameters.components
+        origin, edges = self._box if parameters is None else (parameters.origin, parameters.edges)
+        found = self.family.constrained_m_step(statistics, inner, prior, constraints)
+        return NoisyParameters(found, origin, edges)
+
+    def n_held(self, parameters: NoisyParameters, constraints: Constraints) -> int:
+        return self.family.n_held(parameters.components, constraints)
 
     def alternatives(
         self, statistics: Statistics, parameters: NoisyParameters, prior: Prior | None = None

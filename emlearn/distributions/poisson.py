@@ -11,6 +11,7 @@ from scipy import sparse
 from scipy.special import gammaln, xlogy
 from sklearn.utils import InputTags
 
+from ..em.held import Space
 from ..em.statistics import Sums
 from ._base import check_domain
 from ._linear import (
@@ -59,6 +60,7 @@ class Poisson(LinearFamily):
     """
 
     parameters_class = PoissonParameters
+    separable = True
     check_arguments = {"accept_sparse": "csr"}
 
     def input_tags(self, tags: InputTags) -> InputTags:
@@ -129,6 +131,9 @@ class Poisson(LinearFamily):
 
     def shape(self, parameters: PoissonParameters) -> tuple[int, int]:
         return parameters.rates.shape
+
+    def parameter_spaces(self, n_components: int, n_features: int) -> dict[str, Space]:
+        return {"rates": Space((n_components, n_features), low=0.0)}
 
     def n_free(self, parameters: PoissonParameters) -> int:
         return parameters.rates.size

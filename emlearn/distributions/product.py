@@ -15,8 +15,10 @@ from sklearn.utils import InputTags, _safe_indexing, check_array
 from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._param_validation import StrOptions
 
+from ..em.fixed import Constraints
+from ..em.held import Held, Space
 from ..em.statistics import Joint
-from ._base import Distribution, Fold, Prior
+from ._base import Distribution, Fold, Prior, m_step_beside
 from .bernoulli import Bernoulli
 from .categorical import Categorical
 from .gamma import Gamma
@@ -417,6 +419,56 @@ class Product(Distribution):
                 )
                 for name, family in self.families.items()
             }
+        )
+
+    def parameter_spaces(self, n_components: int, n_features: int) -> dict[str, Space]:
+        return {
+            f"{name}_{key}": space
+            for name, family in self.families.items()
+            for key, space in family.parameter_spaces(n_components, self._width(name)).items()
+        }
+
+    def _width(self, name: str) -> int:
+        return self._slices[name].stop - self._slices[name].start
+
+    def settle(self, constraints: Constraints, n_components: int, n_features: int) -> Constraints:
+        """What each family makes of its own, with the name of its block and a point in front."""
+        settled: dict[str, Held] = {}
+        for name, family in self.families.items():
+            width = self._width(name)
+            keys = family.parameter_spaces(n_components, width)
+            own = constraints.only([f"{name}_{key}" for key in keys]).inside(f"{name}_")
+            if own:
+                settled |= family.settle(own, n_components, width).under(f"{name}.")
+        return Constraints(settled)
+
+    def constrained_m_step(
+        self,
+        statistics: Joint,
+        parameters: ProductParameters | None,
+        prior: ProductPrior | None,
+        constraints: Constraints,
+    ) -> ProductParameters:
+        priors = {} if prior is None else prior.priors
+        return ProductParameters(
+            {
+                name: m_step_beside(
+                    family,
+                    statistics[name],
+                    None if parameters is None else parameters.parts[name],
+                    priors.get(name),
+                    constraints.inside(f"{name}."),
+                )
+                for name, family in self.families.items()
+            }
+        )
+
+    def n_held(self, parameters: ProductParameters, constraints: Constraints) -> int:
+        inner = {name: constraints.inside(f"{name}.") for name in self.families}
+        return sum(
+            self.families[name].n_held(parameters.parts[name], own)
+            for name, own in inner.items()
+            if own
         )
 
     def log_prior(self, parameters: ProductParameters, prior: ProductPrior) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, Self
 
@@ -15,8 +15,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._kernels import COMPILED
 from .._kernels import gaussian as kernel
+from ..em.fixed import Constraints
+from ..em.held import Held, Space
 from ..em.statistics import Joint, Moments, Sums
 from ._base import Distribution, Fold, as_float, check_domain
+from ._settle_gaussian import gaussian_spaces, n_held_gaussian, settle_gaussian
 from ._special import solve_gamma_shape
 from .gaussian import Gaussian, GaussianParameters
 from .normal_inverse_wishart import NormalInverseWishart, posterior_moments
@@ -219,34 +222,97 @@ class StudentT(Distribution):
         SingularError
             If ``reg_covar`` is 0 and a scale matrix is singular.
         """
-        moments, weight = statistics["moments"], statistics["scales"]["weight"]
-        gaussian = self.gaussian
-        if prior is None:
-            moments = Moments(weight, moments.mean, moments.scatter, moments.form)
-        else:  # the prior of a mean counts beside precisions, that of a covariance beside rows
-            seen = moments.weight
-            moments = posterior_moments(moments, prior, gaussian.covariance, 0.0)
-            moments = Moments(
-                moments.weight - seen + weight, moments.mean, moments.scatter, moments.form
-            )
-        scaled = gaussian.m_step(moments, None if parameters is None else parameters.scaled)
+        scaled = self.gaussian.m_step(
+            self._counted(statistics, prior), None if parameters is None else parameters.scaled
+        )
         return StudentTParameters(
             scaled, self._degrees_of_freedom(statistics["scales"], parameters)
         )
 
-    def _degrees_of_freedom(self, sums: Sums, parameters: StudentTParameters | None) -> np.ndarray:
+    def _counted(self, statistics: Joint, prior: NormalInverseWishart | None) -> Moments:
+        """Moments, weighted as scale matrices count rows; those of a prior among them."""
+        moments, weight = statistics["moments"], statistics["scales"]["weight"]
+        if (
+            prior is not None
+        ):  # that of a mean counts beside precisions, that of a covariance beside rows
+            seen = moments.weight
+            moments = posterior_moments(moments, prior, self.covariance, 0.0)
+            weight = moments.weight - seen + weight
+        return Moments(weight, moments.mean, moments.scatter, moments.form)
+
+    def parameter_spaces(self, n_components: int, n_features: int) -> dict[str, Space]:
+        spaces = gaussian_spaces(self.covariance, n_components, n_features)
+        spaces["scales"] = spaces.pop("covariances")
+        return {**spaces, "degrees_of_freedom": Space((n_components,), 0.0, strict=True)}
+
+    def settle(self, constraints: Constraints, n_components: int, n_features: int) -> Constraints:
+        """Those of :class:`Gaussian`, by its names, and ``degrees_of_freedom``."""
+        named = {"covariances" if name == "scales" else name: h for name, h in constraints.items()}
+        df = named.pop("degrees_of_freedom", None)
+        held: dict[str, Held] = dict(settle_gaussian(self.covariance, Constraints(named), "scales"))
+        if df is None:
+            return Constraints(held)
+        if self.degrees_of_freedom == "tied":
+            df = replace(df, shared=np.ones_like(df.shared)).settled("degrees_of_freedom")
+        if not isinstance(self.degrees_of_freedom, str):
+            if np.any(df.values != self.degrees_of_freedom, where=df.fixed):
+                raise ValueError(
+                    f"fixed: 'degrees_of_freedom' are {self.degrees_of_freedom:g} already. Set degrees_of_freedom="
+                    "'free' to fix others."
+                )
+            return Constraints(held)
+        return Constraints({**held, "degrees_of_freedom": df})
+
+    def constrained_m_step(
+        self,
+        statistics: Joint,
+        parameters: StudentTParameters | None,
+        prior: NormalInverseWishart | None,
+        constraints: Constraints,
+    ) -> StudentTParameters:
+        df = constraints.get("degrees_of_freedom")
+        inner = Constraints({n: h for n, h in constraints.items() if n != "degrees_of_freedom"})
+        moments = self._counted(statistics, prior)
+        current = None if parameters is None else parameters.scaled
+        if inner:
+            seen = statistics["moments"].weight
+            seen = seen if prior is None else seen + prior.mean_count
+            scaled = self.gaussian.constrained_m_step(moments, current, None, inner, seen)
+        else:
+            scaled = self.gaussian.m_step(moments, current)
+        found = self._degrees_of_freedom(statistics["scales"], parameters, df)
+        return StudentTParameters(scaled, found)
+
+    def n_held(self, parameters: StudentTParameters, constraints: Constraints) -> int:
+        total = n_held_gaussian(self.covariance, *parameters.scaled.means.shape, constraints)
+        df = constraints.get("degrees_of_freedom")
+        if df is None:
+            return total
+        free = 1 if self.degrees_of_freedom == "tied" else len(df.values)
+        return total + free - df.n_free()
+
+    def _degrees_of_freedom(
+        self, sums: Sums, parameters: StudentTParameters | None, held: Held | None = None
+    ) -> np.ndarray:
         weight, logs = sums["weight"], sums["log_minus_scale"]
         low, high = self.degrees_of_freedom_bounds
         if not isinstance(self.degrees_of_freedom, str):
             return np.full(len(weight), float(self.degrees_of_freedom))
         if parameters is None:
-            return np.full(len(weight), min(max(_FIRST, low), high))
+            first = np.full(len(weight), min(max(_FIRST, low), high))
+            return first if held is None else held.put(first)
         if self.degrees_of_freedom == "tied":
             weight, logs = np.full_like(weight, weight.sum()), np.full_like(logs, logs.sum())
+        elif held is not None and held.pooled.any():
+            weight, logs = weight.copy(), logs.copy()
+            for members in held.groups:
+                if held.pooled[members[0]]:
+                    weight[members], logs[members] = weight[members].sum(), logs[members].sum()
         safe = np.where(weight > 0, weight, 1.0)
         gap = np.maximum(-1.0 - logs / safe, 1e-12)
         df = np.clip(2.0 * solve_gamma_shape(gap), low, high)
-        return np.where(weight > 0, df, parameters.degrees_of_freedom)
+        df = np.where(weight > 0, df, parameters.degrees_of_freedom)
+        return df if held is None else held.put(df)
 
     def alternatives(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -12,16 +12,21 @@ from scipy import sparse
 from scipy.special import gammaln
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from ..em.fixed import Constraints
+from ..em.held import Held, Space
 from ..em.statistics import Sums
 from ..exceptions import SingularError
 from ._base import as_float
 from ._bessel import bessel_ratio, invert_bessel_ratio, log_hyp0f1
+from ._fixed_sphere import best_directions, n_held_directions, settle_directions
 from ._linear import ConjugatePrior, LinearFamily, Rows
 
 __all__ = ["VonMisesFisher", "VonMisesFisherParameters"]
 
 # a resultant this close to the full length is rounding in the sums: there is no finite concentration
 _CLOSEST = 1e-12
+# rounds of directions and concentrations where components share directions
+_ROUNDS = 50
 # how far from 1 the length of a row may be by rounding, in files of numbers or in its type
 _TOLERANCE = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-5}
 
@@ -185,6 +190,88 @@ class VonMisesFisher(LinearFamily):
             whole = np.linalg.norm(total.sum(axis=0, keepdims=True), axis=1) / everything
             kappa[empty] = self._solve(d, whole)
         return VonMisesFisherParameters(mu, kappa)
+
+    def parameter_spaces(self, n_components: int, n_features: int) -> dict[str, Space]:
+        return {
+            "mean_directions": Space((n_components, n_features), -1.0, 1.0),
+            "concentrations": Space((n_components,), low=0.0),
+        }
+
+    def settle(self, constraints: Constraints, n_components: int, n_features: int) -> Constraints:
+        found = dict(constraints)
+        if "mean_directions" in found:
+            found["mean_directions"] = settle_directions(found["mean_directions"])
+        kappa = found.get("concentrations")
+        if kappa is not None and self.concentration == "tied":
+            kappa = replace(kappa, shared=np.ones_like(kappa.shared)).settled("concentrations")
+            found["concentrations"] = kappa
+        elif kappa is not None and not isinstance(self.concentration, str):
+            if np.any(kappa.values != self.concentration, where=kappa.fixed):
+                raise ValueError(
+                    f"fixed: 'concentrations' are {self.concentration:g} already. Set concentration='free' to fix"
+                    " others."
+                )
+            del found["concentrations"]
+        return Constraints(found)
+
+    def constrained_m_step(
+        self,
+        statistics: Sums,
+        parameters: VonMisesFisherParameters | None,
+        prior: ConjugatePrior | None,
+        constraints: Constraints,
+    ) -> VonMisesFisherParameters:
+        """Directions given concentrations, and concentrations given directions."""
+        statistics = self.with_prior(statistics, prior)
+        weight, total = statistics["weight"], statistics["sum"]
+        spaces = self.parameter_spaces(*total.shape)
+        mu, kappa = (constraints.get(n, Held.nothing(space)) for n, space in spaces.items())
+        if self.concentration == "tied":
+            kappa = replace(kappa, shared=np.ones_like(kappa.shared))
+        elif not isinstance(self.concentration, str):
+            kappa = replace(kappa, values=np.full(len(weight), float(self.concentration)))
+        now = np.ones(len(weight)) if parameters is None else parameters.concentrations
+        now = kappa.put(now)
+        current = self._no_direction(total, parameters)
+        pooled, coupled = mu.pooled.any(axis=1), bool(mu.pooled.any())
+        for _ in range(_ROUNDS):
+            sums = total.copy()
+            for members in mu.groups if coupled else ():
+                if pooled[members[0]]:
+                    share = now[members] if now[members].any() else np.ones(len(members))
+                    sums[members] = share @ total[members] / share.max()
+            current = best_directions(sums, np.where(pooled, weight.sum(), weight), mu, current)
+            before, now = now, self._best_concentrations(weight, total, current, kappa, now)
+            if not coupled or np.all(np.abs(now - before) <= 1e-13 * now):
+                break
+        return VonMisesFisherParameters(current, now)
+
+    def _best_concentrations(
+        self,
+        weight: np.ndarray,
+        total: np.ndarray,
+        mu: np.ndarray,
+        held: Held,
+        current: np.ndarray,
+    ) -> np.ndarray:
+        """Concentrations (K,) for directions; 0 where the sum points away."""
+        along = np.maximum(np.einsum("kd,kd->k", total, mu), 0.0)
+        weight = weight.copy()
+        for members in held.groups:
+            if held.pooled[members[0]]:
+                along[members], weight[members] = along[members].sum(), weight[members].sum()
+        find = np.flatnonzero(~held.fixed & (weight > 0))
+        found = current.copy()
+        found[find] = self._solve(total.shape[1], along[find] / weight[find], find)
+        return held.put(found)
+
+    def n_held(self, parameters: VonMisesFisherParameters, constraints: Constraints) -> int:
+        mu, kappa = constraints.get("mean_directions"), constraints.get("concentrations")
+        total = 0 if mu is None else n_held_directions(mu)
+        if kappa is not None:
+            free = {"free": len(kappa.values), "tied": 1}[self.concentration]
+            total += free - kappa.n_free()
+        return total
 
     def _no_direction(
         self, total: np.ndarray, parameters: VonMisesFisherParameters | None

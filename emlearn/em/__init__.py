@@ -1,6 +1,9 @@
 """The EM algorithm itself: statistics, the loop, and what is done between its steps. It knows no model."""
 
+from .fixed import Constraints
+from .held import Held, Space
 from .loop import Accelerator, Problem, Result, StopReason, run
+from .probabilities import average_statistics, shares
 from .reduce import block_rows, map_reduce, row_blocks, unit_blocks
 from .squarem import Squarem
 from .starts import Start, draw_start, given_start
@@ -10,10 +13,13 @@ from .units import Units
 
 __all__ = [
     "Accelerator",
+    "Constraints",
+    "Held",
     "Joint",
     "Moments",
     "Problem",
     "Result",
+    "Space",
     "Squarem",
     "Start",
     "Statistics",
@@ -21,6 +27,7 @@ __all__ = [
     "Sums",
     "Units",
     "Workers",
+    "average_statistics",
     "block_rows",
     "combine",
     "difference_norms",
@@ -30,6 +37,7 @@ __all__ = [
     "map_reduce",
     "row_blocks",
     "run",
+    "shares",
     "single_threaded_blas",
     "unit_blocks",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -15,6 +16,8 @@ from .._composite import CompositeEstimator, Fitted, Parameters
 from .._data import check_length, check_probabilities, check_shape, check_weights, read_array
 from .._parameters import set_engine_parameters
 from ..distributions import Distribution, Prior
+from ..em.fixed import Constraints
+from ..em.held import Space
 from ..em.reduce import unit_blocks
 from ..em.sources import Block, Source
 from ..em.starts import LabelStart, Start
@@ -290,6 +293,32 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         model.cost = self.row_cost
         return model
 
+    def _latent_spaces(self) -> dict[str, Space]:
+        K = self.n_components
+        return {
+            "startprob": Space((K,), 0.0, 1.0, sizes=(K,)),
+            "transmat": Space((K, K), 0.0, 1.0, sizes=(K,)),
+        }
+
+    def _settle_latent(self, constraints: Constraints) -> Constraints:
+        """What is not allowed is fixed to 0."""
+        allowed, held = self._allowed() or (True, True), {}
+        for (name, space), mask in zip(self._latent_spaces().items(), allowed, strict=True):
+            part, may = constraints.get(name), np.broadcast_to(mask, space.shape)
+            if part is None:
+                continue
+            if np.any((part.values > 0) & ~may):
+                raise ValueError(
+                    f"fixed: {name!r} has a probability above 0 where topology or init_params have none. Change"
+                    " one of them."
+                )
+            if np.any(may != may.min(axis=0), where=part.shared):
+                raise ValueError(
+                    f"equal: states cannot share {name!r} where topology or init_params leave it to some only."
+                )
+            held[name] = replace(part, values=np.where(may, part.values, 0.0))
+        return Constraints(held).settled()
+
     def _allowed(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Which first states and transitions there are, by the topology and by zeros that were given."""
         K, start = self.n_components, np.ones(self.n_components, dtype=bool)
@@ -357,6 +386,10 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         return self._resolved().row_cost(K, n_features) + 4.0 * K * (K + 8)
 
     # ---------------------------------------------------------------- start
+
+    def _matches(self, model: HMMModel) -> bool:
+        # a topology has put the states in order already; transitions say nothing of rows
+        return bool(model.constraints) and self._allowed() is None and super()._matches(model)
 
     def _needs_start(self) -> bool:
         return not (isinstance(self.init_params, Mapping) and self._gives_components())

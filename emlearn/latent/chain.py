@@ -13,7 +13,9 @@ from scipy.special import gammaln, logsumexp, xlogy
 
 from .._kernels import chain as kernel
 from .._kernels import chain_twin as twin
+from ..em.fixed import Constraints
 from ..em.posteriors import SOFT, PosteriorMode
+from ..em.probabilities import shares
 from ..em.statistics import Sums
 from ._modes import one_hot, pin
 from ._paths import Power, best_path, count_path, draw_path, temper
@@ -278,16 +280,30 @@ class Chain:
         statistics: Sums,
         prior: ChainPrior | None = None,
         current: ChainParameters | None = None,
+        constraints: Constraints | None = None,
     ) -> ChainParameters:
-        """Probabilities from counts; a row that was never visited keeps its own, or has those of the prior."""
+        """Probabilities from counts; a row that was never visited keeps its own, or has those of the prior.
+
+        Among ``constraints`` what is not allowed is fixed to 0.
+        """
         allowed = (None, None) if self.allowed is None else self.allowed
         before = (None, None) if current is None else (current.startprob, current.transmat)
         priors = (None, None) if prior is None else (prior.startprob, prior.transmat)
         start, transitions = statistics["start"][None], statistics["transitions"]
-        return ChainParameters(
-            _shares(start, priors[0], before[0], allowed[0])[0],
-            _shares(transitions, priors[1], before[1], allowed[1]),
-        )
+        held = constraints or {}
+        found = {}
+        for name, counts, p, now, may in (
+            ("startprob", start, priors[0], before[0], allowed[0]),
+            ("transmat", transitions, priors[1], before[1], allowed[1]),
+        ):
+            if name in held:
+                counts = (counts if p is None else counts + (p - 1.0)).reshape(
+                    held[name].values.shape
+                )
+                found[name] = shares(counts, held[name], now)
+            else:
+                found[name] = _shares(counts, p, now, may)
+        return ChainParameters(found["startprob"].reshape(-1), found["transmat"])
 
     def log_prior(self, parameters: ChainParameters, prior: ChainPrior | None) -> float:
         """Log-density of the parameters under Dirichlet priors on what is allowed; 0 without one."""
@@ -300,13 +316,17 @@ class Chain:
 
     # --------------------------------------------------------- parameters
 
-    def n_free(self, parameters: ChainParameters) -> int:
+    def n_free(self, parameters: ChainParameters, constraints: Constraints | None = None) -> int:
         """Number of free parameters: of what is allowed in each row, all but one."""
-        K = len(parameters.startprob)
-        if self.allowed is None:
-            return (K - 1) * (K + 1)
-        start, transitions = self.allowed
-        return int(start.sum()) - 1 + int(np.maximum(transitions.sum(axis=1) - 1, 0).sum())
+        K, held = len(parameters.startprob), constraints or {}
+        start, square = self.allowed or (np.ones(K), np.ones((K, K)))
+        counts = {
+            "startprob": start.sum() - 1,
+            "transmat": np.maximum(square.sum(axis=1) - 1, 0).sum(),
+        }
+        return sum(
+            held[name].n_free() if name in held else int(count) for name, count in counts.items()
+        )
 
     def sample(
         self, parameters: ChainParameters, lengths: np.ndarray, rng: np.random.RandomState

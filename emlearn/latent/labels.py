@@ -8,7 +8,9 @@ import numpy as np
 from scipy.special import gammaln, logsumexp, xlogy
 
 from .._kernels import labels as kernel
+from ..em.fixed import Constraints
 from ..em.posteriors import SOFT, PosteriorMode
+from ..em.probabilities import shares
 from ..em.statistics import Sums
 from ._modes import draw, one_hot, pin
 
@@ -118,12 +120,18 @@ class Labels:
         return Sums({"counts": counts}), counts
 
     def m_step(
-        self, statistics: Sums, concentration: float | None = None, current: Any = None
+        self,
+        statistics: Sums,
+        concentration: float | None = None,
+        current: Any = None,
+        constraints: Constraints | None = None,
     ) -> np.ndarray:
         """Weights from counts; under a symmetric Dirichlet prior with ``concentration``, their mode."""
         counts = statistics["counts"]
         if concentration is not None:
             counts = counts + (concentration - 1.0)
+        if constraints:
+            return shares(counts, constraints["weights"], current)
         return counts / counts.sum()
 
     def log_prior(self, weights: np.ndarray, concentration: float | None) -> float:
@@ -139,9 +147,9 @@ class Labels:
         p = weights.astype(np.float64)
         return rng.multinomial(n_samples, p if weights.dtype == np.float64 else p / p.sum())
 
-    def n_free(self, weights: np.ndarray) -> int:
+    def n_free(self, weights: np.ndarray, constraints: Constraints | None = None) -> int:
         """Number of free parameters."""
-        return len(weights) - 1
+        return constraints["weights"].n_free() if constraints else len(weights) - 1
 
     def enumerate(self, weights: np.ndarray, log_density: np.ndarray) -> tuple[np.ndarray, float]:
         """Posterior (n, K) and log-likelihood by summing over all K**n labellings: an oracle for tiny n."""

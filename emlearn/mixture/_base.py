@@ -14,6 +14,8 @@ from .._composite import CompositeEstimator, Fitted
 from .._data import check_mixing_weights, check_shape, read_array
 from .._parameters import set_engine_parameters
 from ..distributions import Distribution, Prior, WithNoise
+from ..em.fixed import Constraints
+from ..em.held import Held, Space
 from ..em.sources import Source
 from ..em.starts import Start
 from ..em.statistics import Joint
@@ -201,6 +203,26 @@ class BaseMixture(ScoresMixin, DensityMixin, CompositeEstimator, ABC):
         self, distribution: Distribution, prior: Prior | None = None, latent_prior: Any = None
     ) -> MixtureModel:
         return MixtureModel(Labels(), distribution, prior, latent_prior)
+
+    def _latent_spaces(self) -> dict[str, Space]:
+        K = self.n_components
+        spaces = {"weights": Space((K,), 0.0, 1.0, sizes=(K,))}
+        return spaces | {"noise_weight": Space((), 0.0, 1.0, axes=0)} if self.noise else spaces
+
+    def _settle_latent(self, constraints: Constraints) -> Constraints:
+        if not self.noise or not constraints:
+            return constraints.settled()
+        # the weight of the noise is one of those that sum to 1, and is never shared
+        spaces = self._latent_spaces()
+        weights, noise = (constraints.get(n, Held.nothing(space)) for n, space in spaces.items())
+        K = self.n_components
+        held = Held(
+            Space((K + 1,), 0.0, 1.0, sizes=(K + 1,)),
+            np.append(weights.values, noise.values),
+            np.append(weights.shared, False),
+            (np.arange(K),),
+        )
+        return Constraints({"weights": held}).settled()
 
     def _latent_prior(self) -> float | None:
         return getattr(self, "weight_concentration_prior", None)

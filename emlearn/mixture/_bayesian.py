@@ -304,6 +304,12 @@ class BayesianGaussianMixture(BaseMixture):
     # ---------------------------------------------------------------- prior
 
     def _check_against(self, source: Source) -> None:
+        if self._is_constrained():
+            raise ValueError(
+                "fixed, equal: the parameters of a Bayesian mixture are a posterior distribution, of which no value"
+                " can be fixed. GaussianMixture takes them, with priors of the others: prior,"
+                " weight_concentration_prior."
+            )
         kinds = self.covariance_type, self.weight_concentration_prior_type
         before = vars(self).get("_fitted_kinds", kinds)
         if self._continues() and before != kinds:

@@ -297,6 +297,17 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
     def _given(self) -> tuple[Any, ...]:
         return self.weights_init, self.means_init, self.precisions_init
 
+    def _given_start(self) -> dict[str, Any]:
+        if not super()._needs_start():
+            return super()._given_start()
+        weights, means, precisions = self._read_given()
+        given = {"weights": weights, "means": means}
+        if precisions is None:
+            return given
+        covariances, factors = self._covariance.invert(precisions)
+        others = {"precisions": precisions, "precisions_cholesky": factors}
+        return {**given, "covariances": covariances, **others}
+
     def _needs_start(self) -> bool:
         return super()._needs_start() and any(given is None for given in self._given())
 
@@ -358,22 +369,25 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
             return super()._start_parameters(model, start, statistics, X, sample_weight)
         weights, means, precisions = self._read_given(X.shape[1])
         if weights is None:
-            weights = model.latent.m_step(statistics["labels"], model.latent_prior)
+            weights = model.latent_m_step(statistics, None)
         if precisions is not None:
             if means is None:
                 means = statistics["components"].mean.copy()
                 empty = statistics["components"].weight == 0
                 if empty.any():
                     means[empty] = np.average(X, axis=0, weights=sample_weight)
-            return MixtureParameters(
-                weights, GaussianParameters(means, *self._covariance.invert(precisions))
-            )
+            first = GaussianParameters(means, *self._covariance.invert(precisions))
+            if model.constraints:
+                first = model.distribution.nearest(first, model.constraints)
+            return MixtureParameters(weights, first)
         if tied_seeds:
             components = self._tied_seed_start(
                 statistics["components"].mean, start, X, sample_weight
             )
+            if model.constraints:
+                components = model.distribution.nearest(components, model.constraints)
         else:
-            components = model.distribution.m_step(statistics["components"], None, model.prior)
+            components = model.components_m_step(statistics, None)
         if means is not None:
             components = GaussianParameters(
                 means, components.covariances, components.precisions_cholesky

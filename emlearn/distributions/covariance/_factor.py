@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...em.fixed import Constraints
 from ...em.statistics import Moments
 from ._simple import Full
 
@@ -101,6 +102,26 @@ class Factor(Full):
         fitted = loadings @ np.swapaxes(loadings, 1, 2)
         fitted.reshape(len(fitted), -1)[:, :: d + 1] += noise
         return fitted, loadings, noise
+
+    def estimate_beside(
+        self, moments: Moments, floor: float, current: Any, constraints: Constraints
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """:meth:`estimate` beside noise variances, and loadings, that components may have fixed."""
+        fitted, parts = self.estimate(moments, floor, current)
+        covariances = super().m_step(moments, floor)
+        d = fitted.shape[1]
+        q = min(self.n_factors, d)
+        noise, given = constraints["noise_variances"].values, constraints.get("loadings")
+        for k in np.flatnonzero(~np.isnan(noise).any(axis=1)):
+            if given is not None and given.fixed[k].all():
+                loadings = given.values[k]
+            else:
+                one = noise[k : k + 1]
+                loadings = _loadings(one, *_spectrum(covariances[k : k + 1], one), q)[0]
+            parts["loadings"][k], parts["noise_variances"][k] = loadings, noise[k]
+            fitted[k] = loadings @ loadings.T
+            fitted[k].reshape(-1)[:: d + 1] += noise[k]
+        return fitted, parts
 
     def m_step(
         self, moments: Moments, floor: float, current: np.ndarray | None = None
