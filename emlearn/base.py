@@ -310,11 +310,11 @@ class EMMixin(CallbackSupportMixin):
         >>> from emlearn.mixture import GaussianMixture
         >>> def blocks():
         ...     for seed in range(4):
-        ...         yield np.random.default_rng(seed).normal(size=(1000, 2)) + 8 * (seed % 2)
+        ...         yield np.random.default_rng(seed).normal(size=(1000, 2)) + 1 + 8 * (seed % 2)
         >>> mixture = GaussianMixture(2, random_state=0).fit_blocks(blocks)
         >>> np.sort(mixture.means_.round(0), axis=0)
-        array([[0., 0.],
-               [8., 8.]])
+        array([[1., 1.],
+               [9., 9.]])
         """
         self._check_parameters()
         return self._fit_source(self._stream(blocks), None)
