@@ -176,7 +176,6 @@ def check_dask(case: ServiceCase) -> None:
     import dask.array as da
 
     hold(isinstance(case.X, np.ndarray) and case.X.dtype != object, "the rows are no array.")
-    slices = unit_blocks(case.ends, 1.0, 1.0)
     with block_rows(case.part_rows):
         slices = unit_blocks(case.ends, 1.0, 1.0)
     sizes = tuple(rows.stop - rows.start for rows in slices)
@@ -186,7 +185,7 @@ def check_dask(case: ServiceCase) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("a Dask array is made into one table.")
 
-    with mock.patch.object(da.Array, "__array__", refuse):
+    with mock.patch.multiple(da.Array, __array__=refuse, compute=refuse):
         ours = case.fit(lazy, **case.start)
     same_fit(ours, case.fit(**case.start), "a Dask array and an array", 1e-10)
 
