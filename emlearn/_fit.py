@@ -173,7 +173,8 @@ class Fit:
             return [start]
         # a start may have several first parameters, of which the best ends the run
         firsts = start if isinstance(start, list) else [start]
-        with self.watch.run(number, min(len(firsts), _POLISHED)) as monitor:
+        paths = min(len(firsts), _POLISHED) * len(self.schedule)
+        with self.watch.run(number, paths) as monitor:
             if len(firsts) > _POLISHED:
                 most = min(_SHORT, self.max_iter)
                 short = [

@@ -29,6 +29,7 @@ from ..exceptions import DegenerateComponentsWarning, warn_user
 from ._constrained import ConstrainedMixin
 from ._match import match_start
 from ._model import CompositeModel, Fitted, Parameters
+from ._short_runs import ShortRuns
 
 __all__ = ["CompositeEstimator"]
 
@@ -146,6 +147,8 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
                     f"The parameters to begin with are of {d} features, but X has {X.shape[1]}."
                 )
             return given
+        if isinstance(self._start_method(), str) and self._start_method() == "short-runs":
+            return ShortRuns(self, model, Block(X, sample_weight, labels), random_state).best()
         start = self._draw(X, sample_weight, random_state, model.distribution)
         if labels is None and self._matches(model):
             start = match_start(model, start, _rows(X), sample_weight, self._share_with_others)
@@ -261,6 +264,10 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
             )
         return given_start(method, X, self.n_components, random_state)
 
+    def _arranged(self, start: Start, X: Any) -> Start:
+        """A start that was drawn, its components in the order that the latent structure wants them in."""
+        return start
+
     def _divide(
         self,
         start: Start,
@@ -271,7 +278,7 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
     ) -> Start:
         """A start with the parts that the components are made of, by the method of the start."""
         X, method = _rows(X), self._start_method()
-        method = method if isinstance(method, str) else "kmeans"
+        method = method if isinstance(method, str) and method != "short-runs" else "kmeans"
         space = X if method == "random" else distribution.embed(X)
         return divide_start(
             start, distribution.start_parts, method, space, random_state, sample_weight
@@ -315,10 +322,10 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
 
     def _learn(self, reader: BlockReader) -> bool:
         distribution, merged = self._full_distribution(), {}
+        if not distribution.learns:
+            return False
         for number, _ in enumerate(reader(reset=True, each=True)):
             found = {name: getattr(self, f"{name}_") for name in self._learned_names}
-            if not found:
-                return False
             try:
                 merged = distribution.merge_learned(merged, found) if number else found
             except ValueError as error:

@@ -10,9 +10,10 @@ import numpy as np
 
 from ..distributions import Distribution, Prior
 from ..em.fixed import Constraints
-from ..em.posteriors import PosteriorMode
+from ..em.posteriors import SOFT, PosteriorMode
 from ..em.sources import Source
 from ..em.statistics import Joint
+from ..em.units import Units
 
 __all__ = ["CompositeModel", "Fitted", "Parameters", "modes_of"]
 
@@ -130,6 +131,17 @@ class CompositeModel:
         if not self.constraints:
             return self.distribution.m_step(own, components, self.prior)
         return self.distribution.constrained_m_step(own, components, self.prior, self.constraints)
+
+    def shares(
+        self, parameters: Parameters, X: Any, labels: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The posterior (n, K) of rows, or of the rows of units."""
+        units = {"ends": X.ends} if isinstance(X, Units) else {}
+        distribution = self.distribution
+        features = distribution.features(X.rows if units else X)
+        table, _ = distribution.log_density(parameters.components, features)
+        modes = modes_of(SOFT, labels)
+        return self.latent.posterior(parameters.latent, table, None, **units, **modes)[0]
 
     def log_prior(self, parameters: Parameters) -> float:
         """Log-density of the parameters under the priors."""

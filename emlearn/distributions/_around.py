@@ -66,6 +66,10 @@ class Around(Distribution):
     ) -> tuple[Any, dict[str, Any]]:
         return self.family.encode(X, learned, column)
 
+    @property
+    def learns(self) -> bool:
+        return self.family.learns
+
     def merge_learned(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         return self.family.merge_learned(a, b)
 

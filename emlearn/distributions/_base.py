@@ -110,6 +110,9 @@ class Distribution(BaseEstimator, ABC):
         """
         return X, {}
 
+    #: whether :meth:`encode` learns of the rows, so that all have to be looked at before the first is used
+    learns: ClassVar[bool] = False
+
     def merge_learned(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         """What :meth:`encode` would have learned of all rows, from what it learned of some and of others.
 

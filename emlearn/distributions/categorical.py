@@ -151,6 +151,8 @@ class Categorical(LinearFamily):
                 )
         return categories
 
+    learns = True
+
     def merge_learned(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(self.categories, str):
             return dict(a)

@@ -199,6 +199,8 @@ class Product(Distribution):
         X = np.hstack([np.asarray(part, dtype=dtype) for part in parts])
         return X, {"blocks": blocks, **found}
 
+    learns = True
+
     def merge_learned(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         merged: dict[str, Any] = {"blocks": a["blocks"]}
         for (name, family, columns), (other, _, others) in zip(

@@ -20,6 +20,9 @@ T = TypeVar("T")
 # rows that starts are drawn from where there are more than memory may hold: at most so many, of so many numbers
 _START_ROWS, _START_NUMBERS = 100_000, 1_000_000
 
+# batches whose rows are shuffled together, where not all are in memory
+_TOGETHER = 16
+
 
 class Block:
     """Rows that go through an E-step together, and what belongs to each.
@@ -299,15 +302,19 @@ class InMemory(Source):
 
     def batches(self, size: int, rng: np.random.Generator | None) -> Iterator[list[Block]]:
         whole = self.sample
-        if rng is None or whole.n_rows <= size:
-            for rows in _cuts(whole, size):
+        lengths = _lengths(whole)
+        if rng is None or whole.n_rows <= size:  # the order of the rows of one batch is none
+            ends = np.cumsum(lengths)
+            for units in _even(lengths, size):
+                rows = slice(
+                    int(ends[units.start] - lengths[units.start]), int(ends[units.stop - 1])
+                )
                 part = whole.take(rows)
                 yield [part.take(piece) for piece in self.split(part.X)]
             return
         order = rng.permutation(whole.n_units)
-        lengths = _lengths(whole)[order] if isinstance(whole.X, Units) else None
-        for units in _even(order, lengths, size):
-            part = whole.gather(units)
+        for units in _even(lengths[order], size):
+            part = whole.gather(order[units])
             yield [part.take(piece) for piece in self.split(part.X)]
 
 
@@ -315,31 +322,36 @@ def _itself(block: Block) -> Block:
     return block
 
 
-def _cuts(block: Block, size: int) -> Iterator[slice]:
-    """Slices of about ``size`` rows, of whole units."""
-    n = block.n_rows
-    if not isinstance(block.X, Units):
-        yield from (slice(i, min(i + size, n)) for i in range(0, n, size))
-        return
-    start = 0
-    while start < n:
-        ends = block.X.ends
-        stop = ends[min(np.searchsorted(ends, start + size), len(ends) - 1)]
-        yield slice(start, int(stop))
-        start = int(stop)
+def _even(lengths: np.ndarray, size: int) -> Iterator[slice]:
+    """Units of these numbers of rows, as many at a time as have about ``size``; none has much less than the others."""
+    ends = np.cumsum(lengths)
+    n_batches = max(1, -(-int(ends[-1]) // size))
+    share = ends[-1] / n_batches
+    begin = 0
+    for number in range(1, n_batches + 1):
+        end = int(np.searchsorted(ends, number * share - 0.5)) + 1
+        if end > begin:
+            yield slice(begin, min(end, len(ends)))
+            begin = end
 
 
-def _even(order: np.ndarray, lengths: np.ndarray | None, size: int) -> Iterator[np.ndarray]:
-    """Numbers of units, so many at a time that they have about ``size`` rows."""
-    if lengths is None:
-        yield from (order[i : i + size] for i in range(0, len(order), size))
-        return
-    ends, start = np.cumsum(lengths), 0
-    while start < len(order):
-        done = ends[start - 1] if start else 0
-        stop = min(int(np.searchsorted(ends, done + size)) + 1, len(order))
-        yield order[start:stop]
-        start = stop
+def _shuffled(
+    blocks: Iterable[Block], split: Split, size: int, rng: np.random.Generator | None
+) -> Iterator[list[Block]]:
+    """Batches of some blocks together, of which a few more than a batch has are in memory."""
+    ready: list[Block] = []
+    coming: list[Block] = []
+    for block in blocks:
+        coming.append(block)
+        if sum(b.n_rows for b in coming) >= _TOGETHER * size:
+            if ready:
+                yield from InMemory(concatenate_blocks(ready), split).batches(size, rng)
+            ready, coming = coming, []
+    if sum(b.n_rows for b in coming) < size:  # too few for a batch of their own
+        ready, coming = ready + coming, []
+    for group in (ready, coming):
+        if group:
+            yield from InMemory(concatenate_blocks(group), split).batches(size, rng)
 
 
 class Stream(Source):
@@ -384,8 +396,7 @@ class Stream(Source):
                 yield partial(block.take, rows)
 
     def batches(self, size: int, rng: np.random.Generator | None) -> Iterator[list[Block]]:
-        for block in self._blocks():
-            yield from InMemory(block, self.split).batches(size, rng)
+        yield from _shuffled(self._blocks(), self.split, size, rng)
 
 
 class MappedFile(Source):
@@ -418,11 +429,7 @@ class MappedFile(Source):
         return (partial(self.load, rows) for rows in self.slices)
 
     def batches(self, size: int, rng: np.random.Generator | None) -> Iterator[list[Block]]:
-        # a few blocks at a time, from anywhere in the file, and their rows shuffled
+        # from anywhere in the file
         order = np.arange(len(self.slices)) if rng is None else rng.permutation(len(self.slices))
-        together = max(1, min(len(order), 16))
-        for i in range(0, len(order), together):
-            block = concatenate_blocks(
-                [self.load(self.slices[j], own=True) for j in order[i : i + together]]
-            )
-            yield from InMemory(block, self.split).batches(size, rng)
+        blocks = (self.load(self.slices[j], own=True) for j in order)
+        yield from _shuffled(blocks, self.split, size, rng)

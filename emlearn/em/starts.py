@@ -19,11 +19,20 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import pairwise_distances_argmin
 
+from .clusters import ward_labels, whiten
 from .shared import draw_once
 
 __all__ = ["METHODS", "Start", "draw_start", "given_start", "total_scatter"]
 
-METHODS = ("kmeans", "k-means++", "random", "random_from_data")
+METHODS = (
+    "kmeans",
+    "k-means++",
+    "random",
+    "random_from_data",
+    "whitened",
+    "hierarchical",
+    "short-runs",
+)
 
 # below this size a float32 start is drawn in float64: rounding then decides no draw
 _SMALL_BYTES = 64_000_000
@@ -108,7 +117,9 @@ def draw_start(
 
     Parameters
     ----------
-    method : {"kmeans", "k-means++", "random", "random_from_data"}
+    method : {"kmeans", "k-means++", "random", "random_from_data", "whitened", "hierarchical"}
+        "whitened" is k-means where the covariance of all rows is the identity, "hierarchical" Ward's method on at
+        most 2000 rows; both give every row to a cluster.
     X : ndarray or CSR matrix of shape (n, d)
     n_components : int
     random_state : RandomState
@@ -149,7 +160,11 @@ def _draw_clusters(
         seeds = _seed(X, n_components, random_state, sample_weight)
         seeds = seeds if rows is None else rows[seeds]
         return nearest_seed(whole, seeds) if partition else SeedStart(seeds)
-    labels = _kmeans_labels(X, n_components, random_state, sample_weight)
+    if method == "hierarchical":
+        labels = ward_labels(whiten(X, sample_weight), n_components, random_state, sample_weight)
+    else:
+        space = whiten(X, sample_weight) if method == "whitened" else X
+        labels = _kmeans_labels(space, n_components, random_state, sample_weight)
     if rows is not None:
         dropped, rows_labels = labels, rows
         labels = np.full(int(rows[-1]) + 1, -1, dtype=dropped.dtype)

@@ -429,10 +429,11 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         distribution: Distribution,
     ) -> Start:
         start = super()._draw(X, sample_weight, random_state, distribution)
+        return self._arranged(start, X) if isinstance(self._start_method(), str) else start
+
+    def _arranged(self, start: Start, X: Any) -> Start:
         ordered = isinstance(self.topology, str) and self.topology != "ergodic"
-        if not (
-            ordered and isinstance(start, LabelStart) and isinstance(self._start_method(), str)
-        ):
+        if not (ordered and isinstance(start, LabelStart)):
             return start
         # states that follow each other: clusters by the time at which they occur
         lengths = np.diff(X.ends, prepend=0)

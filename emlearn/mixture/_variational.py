@@ -405,6 +405,14 @@ class VariationalModel:
 
     # ------------------------------------------------------------- scores
 
+    def shares(
+        self, parameters: Posterior, X: np.ndarray, labels: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Responsibilities (n, K) of rows, the best ones, whatever labels are known."""
+        out = np.empty((len(X), len(parameters.components.means)))
+        self.scores(parameters, X, posterior=out)
+        return out
+
     def scores(self, parameters: Posterior, X: np.ndarray, **outputs: np.ndarray) -> bool:
         """Fill ``joint``, ``posterior``, ``log_density`` or ``label`` of a block; False if a row is not finite."""
         return self.distribution.fused_scores(
