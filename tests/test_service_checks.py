@@ -171,6 +171,11 @@ class DrawsAsItLikes(PoissonMixture):
         return self.n_fits
 
 
+class HasAStartOfItsOwn(PoissonMixture):
+    def _start_method(self):
+        return "kmeans"
+
+
 class NoOne(BernoulliMixture):
     """A missing answer is a no."""
 
@@ -225,7 +230,8 @@ LAWS = {
     LabelsAreAHint: ["labels"],
     HasAFunction: ["pickle", "skops"],
     WritesToItsParameters: ["clone"],
-    DrawsAsItLikes: ["GridSearchCV", "clone"],
+    DrawsAsItLikes: ["GridSearchCV", "clone", "starts"],
+    HasAStartOfItsOwn: ["starts"],
     NoOne: ["missing cells"],
     RowsOfTheOtherHand: ["sparse rows"],
 }

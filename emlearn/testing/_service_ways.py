@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..em.starts import METHODS
 from ._hold import close, hold, rises, snapshot
 from ._service_case import FORGETTING, PASSES, ServiceCase, at_least, published
 
@@ -25,6 +26,23 @@ def _other_steps(found: Any, plain: Any, what: str) -> None:
     n = min(found.n_iter_, plain.n_iter_)
     differ = snapshot(found.lower_bounds_[:n]) != snapshot(plain.lower_bounds_[:n])
     hold(n > 0 and differ, f"{what} makes the steps of batch EM.")
+
+
+def check_starts(case: ServiceCase) -> None:
+    """Every way to draw a start gives sound parameters, the same each time; a start that is given is taken."""
+    for name in METHODS:
+        one, again = (case.fit(init_params=name, max_iter=2) for _ in range(2))
+        hold(np.isfinite(one.lower_bound_), f"init_params={name!r} ends at {one.lower_bound_}.")
+        case.same(one, again, f"init_params={name!r} twice")
+    labels = case.labels
+    called = case.fit(init_params=lambda X, K, random_state: labels)
+    given = case.fit(init_params=labels)
+    shuffled = np.random.RandomState(6).permutation(labels)
+    _same_end(called, given, "init_params of a function that returns labels, and of labels")
+    hold(
+        given.lower_bounds_[0] > case.fit(init_params=shuffled).lower_bounds_[0],
+        "init_params of labels that fit the rows begins no higher than of others.",
+    )
 
 
 # -------------------------------------------------------------- parts at a time
@@ -233,6 +251,7 @@ def check_equal(case: ServiceCase) -> None:
 
 
 WAYS = {
+    "starts": check_starts,
     "online": check_online,
     "incremental": check_incremental,
     "hard": check_hard,
