@@ -21,6 +21,7 @@ from ..base import EMMixin
 from ..distributions import Distribution, Prior
 from ..em.parts import divide_start
 from ..em.reduce import take_rows
+from ..em.seeded import pinned_start, seeded_start
 from ..em.sources import Block, Source
 from ..em.starts import METHODS, Start, draw_start, given_start
 from ..em.statistics import Joint, Statistics
@@ -147,9 +148,13 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
                     f"The parameters to begin with are of {d} features, but X has {X.shape[1]}."
                 )
             return given
-        if isinstance(self._start_method(), str) and self._start_method() == "short-runs":
-            return ShortRuns(self, model, Block(X, sample_weight, labels), random_state).best()
-        start = self._draw(X, sample_weight, random_state, model.distribution)
+        method = self._start_method()
+        if isinstance(method, str) and method == "short-runs" and labels is None:
+            return ShortRuns(self, model, Block(X, sample_weight), random_state).best()
+        if labels is None:
+            start = self._draw(X, sample_weight, random_state, model.distribution)
+        else:
+            start = self._draw_labelled(X, labels, sample_weight, random_state, model.distribution)
         if labels is None and self._matches(model):
             start = match_start(model, start, _rows(X), sample_weight, self._share_with_others)
         if model.distribution.start_parts > 1:
@@ -263,6 +268,21 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
                 partition=self._partitions(),
             )
         return given_start(method, X, self.n_components, random_state)
+
+    def _draw_labelled(
+        self,
+        X: Any,
+        labels: np.ndarray,
+        sample_weight: np.ndarray | None,
+        random_state: np.random.RandomState,
+        distribution: Distribution,
+    ) -> Start:
+        """A start where component k has the rows whose label is k."""
+        rows, method, K = _rows(X), self._start_method(), self.n_components
+        if isinstance(method, str):
+            space = distribution.embed(rows)
+            return seeded_start(space, labels, K, method, random_state, sample_weight)
+        return pinned_start(given_start(method, rows, K, random_state), labels)
 
     def _arranged(self, start: Start, X: Any) -> Start:
         """A start that was drawn, its components in the order that the latent structure wants them in."""

@@ -9,9 +9,9 @@ from scipy import sparse
 from sklearn.metrics import pairwise_distances
 
 from .clusters import assign_nearest, whiten
-from .starts import LabelStart
+from .starts import LabelStart, ShareStart, Start
 
-__all__ = ["seeded_start"]
+__all__ = ["pinned_start", "seeded_start"]
 
 # of k-means, at most
 _STEPS = 100
@@ -78,6 +78,28 @@ def seeded_start(
     if method not in ("k-means++", "random_from_data"):
         centres = _moved_centres(X, centres, labels, weight)
     return LabelStart(_assigned(X, centres, labels), n_components)
+
+
+def pinned_start(start: Start, labels: np.ndarray) -> Start:
+    """A start that was given, with the rows whose labels are known where these say.
+
+    Parameters
+    ----------
+    start : LabelStart or ShareStart
+    labels : ndarray of int of shape (n,)
+        -1 where the label is not known.
+    """
+    known = np.flatnonzero(labels >= 0)
+    if isinstance(start, LabelStart):
+        own = np.full(len(labels), -1)
+        own[: len(start.labels)] = start.labels
+        own[known] = labels[known]
+        return LabelStart(own, start.n_components)
+    assert isinstance(start, ShareStart)
+    shares = start.responsibilities.copy()
+    shares[known] = 0.0
+    shares[known, labels[known]] = 1.0
+    return ShareStart(shares)
 
 
 def _centres(
