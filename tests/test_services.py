@@ -5,7 +5,6 @@ import inspect
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
-from sklearn.cluster import KMeans
 
 import emlearn
 from emlearn.distributions import Bernoulli
@@ -152,30 +151,6 @@ def test_checks_of_an_estimator_are_its_cells():
     assert found == [name for name in SERVICES if name not in left_out]
     with pytest.raises(ValueError, match="there are no services"):
         next(service_checks(GaussianMixture(3), NUMBERS, skip=["magic"]))
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_hard_em_of_equal_spheres_is_k_means(seed):
-    """Label for label: spherical components that share their variance, and weights that are the same."""
-    rng = np.random.RandomState(seed)
-    X = rng.standard_normal((150, 3)) + 2.0 * rng.standard_normal((5, 3))[rng.randint(5, size=150)]
-    centres = X[rng.choice(150, 5, replace=False)]
-    first = ((X[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
-    means = np.array([X[first == k].mean(axis=0) for k in range(5)])
-    kmeans = KMeans(5, init=means, n_init=1, tol=0.0, max_iter=300).fit(X)
-    mixture = GaussianMixture(
-        5,
-        covariance_type="EII",
-        reg_covar=0.0,
-        e_step="hard",
-        fixed={"weights": np.full(5, 0.2)},
-        init_params=first,
-        max_iter=300,
-        tol=1e-12,
-    ).fit(X)
-    assert mixture.converged_
-    np.testing.assert_array_equal(mixture.predict(X), kmeans.labels_)
-    np.testing.assert_allclose(mixture.means_, kmeans.cluster_centers_, rtol=1e-10, atol=1e-12)
 
 
 def test_categories_of_all_blocks_of_a_mapped_file(tmp_path, monkeypatch):

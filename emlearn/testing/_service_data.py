@@ -135,7 +135,7 @@ def _told(function: Any, names: list[str]) -> Any:
 
 
 def check_partial_fit(case: ServiceCase) -> None:
-    """partial_fit reaches batch EM's likelihood within 0.1 % in 40 passes; weights are repetitions, and a pickle goes on."""
+    """partial_fit reaches batch EM's likelihood within 0.1 % in 40 passes; weights are repetitions, pickles go on."""
     begun = case.fit(**case.start, **FORGETTING, max_iter=1)
     parts = case.parts(6)
     model = copy.deepcopy(begun)
