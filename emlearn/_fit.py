@@ -126,6 +126,8 @@ class Fit:
             interrupted, outcomes = True, list(self.journal.so_far())
             if not outcomes:
                 raise
+        if self.seed:  # another fit with this stream draws others
+            self.random_state.randint(2**31 - 1)
         self._keep_best(outcomes, interrupted)
         if self.checkpoint is not None:
             self._write(self.journal)

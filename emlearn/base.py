@@ -312,11 +312,11 @@ class EMMixin(CallbackSupportMixin):
         >>> from emlearn.mixture import GaussianMixture
         >>> def blocks():
         ...     for seed in range(4):
-        ...         yield np.random.default_rng(seed).normal(size=(1000, 2)) + 8 * (seed % 2)
+        ...         yield np.random.default_rng(seed).normal(size=(1000, 2)) + 1 + 8 * (seed % 2)
         >>> mixture = GaussianMixture(2, random_state=0).fit_blocks(blocks)
         >>> np.sort(mixture.means_.round(0), axis=0)
-        array([[0., 0.],
-               [8., 8.]])
+        array([[1., 1.],
+               [9., 9.]])
         """
         self._check_parameters()
         return self._fit_source(self._stream(blocks), None)
@@ -399,12 +399,15 @@ class EMMixin(CallbackSupportMixin):
 
     def _mapped(self, X: Any, y: Any, metadata: dict[str, Any]) -> Source:
         """A file that is mapped into memory, a block at a time."""
+        reset = not self._continues()
+        if reset:  # the cost of a row, which sizes the blocks, may depend on what is learned
+            parts = row_blocks(*X.shape, 16.0 * X.shape[1])
+            read = BlockReader(
+                lambda: (np.array(X[rows], subok=False) for rows in parts), self._read_block
+            )
+            reset = not self._learn(read)
         pieces = self._pieces(X, metadata)
-        rows, survey, reset = (
-            MappedRows(X, pieces, self._read_block),
-            Survey(),
-            not self._continues(),
-        )
+        rows, survey = MappedRows(X, pieces, self._read_block), Survey()
         for piece, _ in pieces:
             survey.add(rows.load(piece, reset, own=True))
             reset = False

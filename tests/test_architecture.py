@@ -82,7 +82,7 @@ ALLOWED = {
     },
     "model_selection": {"distributions", "em.shared", "exceptions", "mixture"},
     "datasets": set(),
-    "testing": {"distributions", "em", "exceptions", "latent", "mixture"},
+    "testing": {"_blocks", "callbacks", "distributions", "em", "exceptions", "latent", "mixture"},
     "_show_versions": {"_kernels"},
 }
 

@@ -346,9 +346,6 @@ class InMemory(Source):
         calls = [partial(function, block) for block in self.blocks]
         return (workers or Workers(1)).map_reduce(calls, merge)
 
-    def fold(self, function: Callable[[Any, Any], T], merge: Callable[[T, T], T]) -> T:
-        return _on_rows(function, self.sample)
-
     def batches(self, size: int, rng: np.random.Generator | None) -> Iterator[list[Block]]:
         whole = self.sample
         lengths = _lengths(whole)

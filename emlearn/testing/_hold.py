@@ -20,7 +20,9 @@ __all__ = [
     "one_by_one",
     "pickled",
     "rank_gap",
+    "rises",
     "run_all",
+    "same_fit",
     "same_statistics",
     "snapshot",
 ]
@@ -102,6 +104,36 @@ def snapshot(value: Any) -> Any:
     if hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value):
         return type(value).__name__, snapshot(vars(value))
     return repr(value)
+
+
+def same_fit(a: Any, b: Any, what: str, tolerance: float | None = None) -> None:
+    """Fitted attributes agree, to the bit without a tolerance."""
+    names = {name for name in vars(a) if name.endswith("_") and not name.startswith("_")}
+    others = {name for name in vars(b) if name.endswith("_") and not name.startswith("_")}
+    hold(names == others, f"{what}: attributes {sorted(names ^ others)} are those of one alone.")
+    if tolerance is not None:
+        names = {*a._published_names, "lower_bound_"}
+    for name in sorted(names):
+        ours, theirs = getattr(a, name), getattr(b, name)
+        if tolerance is None:
+            same = snapshot(ours) == snapshot(theirs)
+            hold(same, f"{what}: {name} is not the same to the bit: {ours!r} and {theirs!r}.")
+            continue
+        pairs = zip(ours, theirs, strict=True) if isinstance(ours, list) else [(ours, theirs)]
+        for ours_j, theirs_j in pairs:
+            close(ours_j, theirs_j, f"{what}: {name}", tolerance)
+
+
+def rises(fitted: Any, what: str) -> None:
+    bounds = fitted.lower_bounds_
+    hold(
+        bounds.shape == (fitted.n_iter_,),
+        f"{what}: lower_bounds_ has the shape {bounds.shape} after {fitted.n_iter_} iterations.",
+    )
+    if len(bounds) > 1:
+        fall = float(-np.diff(bounds).min())
+        slack = 1e-9 * (1 + np.abs(bounds).max()) + getattr(fitted, "reg_covar", 0.0)
+        hold(fall <= slack, f"{what}: the objective falls by {fall:.4g}.")
 
 
 def pickled(value: Any) -> Any:

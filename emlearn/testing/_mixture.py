@@ -16,7 +16,7 @@ from scipy.special import logsumexp
 from sklearn.base import clone
 
 from ..em.reduce import block_rows
-from ._hold import close, hold, one_by_one, run_all, snapshot
+from ._hold import close, hold, one_by_one, rises, run_all, same_fit, snapshot
 
 __all__ = ["check_mixture", "mixture_checks"]
 
@@ -128,24 +128,6 @@ def mixture_checks(
     yield from one_by_one(CHECKS, MixtureCase(estimator, X, sample_weight), skip)
 
 
-def _same_fit(a: Any, b: Any, what: str, tolerance: float | None = None) -> None:
-    """Fitted attributes agree, to the bit without a tolerance."""
-    names = {name for name in vars(a) if name.endswith("_") and not name.startswith("_")}
-    others = {name for name in vars(b) if name.endswith("_") and not name.startswith("_")}
-    hold(names == others, f"{what}: attributes {sorted(names ^ others)} are those of one alone.")
-    if tolerance is not None:
-        names = {*a._published_names, "lower_bound_"}
-    for name in sorted(names):
-        ours, theirs = getattr(a, name), getattr(b, name)
-        if tolerance is None:
-            same = snapshot(ours) == snapshot(theirs)
-            hold(same, f"{what}: {name} is not the same to the bit: {ours!r} and {theirs!r}.")
-            continue
-        pairs = zip(ours, theirs, strict=True) if isinstance(ours, list) else [(ours, theirs)]
-        for ours_j, theirs_j in pairs:
-            close(ours_j, theirs_j, f"{what}: {name}", tolerance)
-
-
 def _weighed(fitted: Any) -> list[str]:
     """The answers that take sample weights; without a likelihood there are no criteria."""
     return [name for name in ("score", "bic", "aic", "icl") if hasattr(fitted, name)]
@@ -162,7 +144,7 @@ def check_threads_and_restarts(case: MixtureCase) -> None:
             for n_jobs in (1, 2, 3)
         ]
         for other in fits[1:]:
-            _same_fit(fits[0], other, "n_jobs")
+            same_fit(fits[0], other, "n_jobs")
         one = case.fit(n_init=1, init_params="random", n_jobs=1, max_iter=5)
     hold(
         fits[0].lower_bound_ >= one.lower_bound_ - 1e-12,
@@ -172,7 +154,7 @@ def check_threads_and_restarts(case: MixtureCase) -> None:
         fits[0].restart_lower_bounds_.shape == (3,),
         "restart_lower_bounds_ has not a value a start.",
     )
-    _same_fit(case.fit(), case.fit(), "the same fit twice")
+    same_fit(case.fit(), case.fit(), "the same fit twice")
 
 
 def check_block_sizes(case: MixtureCase) -> None:
@@ -182,7 +164,7 @@ def check_block_sizes(case: MixtureCase) -> None:
         with block_rows(rows):
             found = case.fit(init_params=case.labels, sample_weight=case.sample_weight)
             answers = found.predict_proba(case.X), found.score_samples(case.X)
-        _same_fit(found, expected, f"blocks of {rows} rows", 1e-6)
+        same_fit(found, expected, f"blocks of {rows} rows", 1e-6)
         close(answers[0], found.predict_proba(case.X), f"predict_proba in blocks of {rows}", 1e-9)
         close(answers[1], found.score_samples(case.X), f"score_samples in blocks of {rows}", 1e-9)
 
@@ -193,7 +175,7 @@ def check_sample_weights(case: MixtureCase) -> None:
     X = case.rows(np.repeat(np.arange(case.n), counts))
     weighed = case.fit(sample_weight=counts.astype(float), init_params=case.labels)
     repeated = case.fit(X, init_params=np.repeat(case.labels, counts))
-    _same_fit(weighed, repeated, "weights 0 to 3 and repeated rows", 1e-6)
+    same_fit(weighed, repeated, "weights 0 to 3 and repeated rows", 1e-6)
     for method in _weighed(weighed):
         close(
             getattr(weighed, method)(case.X, sample_weight=counts),
@@ -203,9 +185,9 @@ def check_sample_weights(case: MixtureCase) -> None:
     settings = case.estimator.get_params(deep=False)
     if settings.get("prior", "its own") is None and settings["weight_concentration_prior"] is None:
         scaled = case.fit(sample_weight=1000.0 * counts, init_params=case.labels)
-        _same_fit(scaled, weighed, "weights times 1000", 1e-6)
+        same_fit(scaled, weighed, "weights times 1000", 1e-6)
     ones = case.fit(sample_weight=np.ones(case.n), init_params=case.labels)
-    _same_fit(ones, case.fit(init_params=case.labels), "weights of 1 and none", 1e-9)
+    same_fit(ones, case.fit(init_params=case.labels), "weights of 1 and none", 1e-9)
 
 
 def check_warm_start(case: MixtureCase) -> None:
@@ -232,7 +214,7 @@ def check_acceleration(case: MixtureCase) -> None:
         fast.lower_bound_ >= plain.lower_bound_ - 1e-6 * (1 + abs(plain.lower_bound_)),
         f"accelerate='squarem' ends at {fast.lower_bound_:.10g}, plain EM at {plain.lower_bound_:.10g}.",
     )
-    _rises(fast, "accelerate='squarem'")
+    rises(fast, "accelerate='squarem'")
 
 
 def check_callbacks(case: MixtureCase) -> None:
@@ -300,8 +282,8 @@ def check_starts(case: MixtureCase) -> None:
     labels = case.labels
     shares = (labels[:, None] == np.arange(case.K)).astype(np.float64)
     by_labels = case.fit(init_params=labels)
-    _same_fit(by_labels, case.fit(init_params=shares), "responsibilities and labels", 1e-7)
-    _same_fit(
+    same_fit(by_labels, case.fit(init_params=shares), "responsibilities and labels", 1e-7)
+    same_fit(
         by_labels, case.fit(init_params=lambda X, K, rng: labels), "a callable and labels", 1e-12
     )
 
@@ -320,23 +302,11 @@ def check_parameters_as_start(case: MixtureCase) -> None:
 # ----------------------------------------------------------------- objective
 
 
-def _rises(fitted: Any, what: str) -> None:
-    bounds = fitted.lower_bounds_
-    hold(
-        bounds.shape == (fitted.n_iter_,),
-        f"{what}: lower_bounds_ has the shape {bounds.shape} after {fitted.n_iter_} iterations.",
-    )
-    if len(bounds) > 1:
-        fall = float(-np.diff(bounds).min())
-        slack = 1e-9 * (1 + np.abs(bounds).max()) + getattr(fitted, "reg_covar", 0.0)
-        hold(fall <= slack, f"{what}: the objective falls by {fall:.4g}.")
-
-
 def check_objective(case: MixtureCase) -> None:
     """The objective rises, and is that of the parameters that are returned."""
     for weights in (None, case.sample_weight):
         found = case.fit(sample_weight=weights)
-        _rises(found, "fit")
+        rises(found, "fit")
         close(
             found.lower_bound_,
             found.lower_bounds_[-1],
@@ -349,11 +319,11 @@ def check_priors(case: MixtureCase) -> None:
     settings = case.estimator.get_params(deep=False)
     if "weight_concentration_prior" in settings:
         found = case.fit(weight_concentration_prior=2.0, max_iter=30)
-        _rises(found, "weight_concentration_prior")
+        rises(found, "weight_concentration_prior")
     if "prior" not in settings or case.estimator._full_distribution().default_prior is None:
         return
     found = case.fit(prior="default", max_iter=30)
-    _rises(found, "prior='default'")
+    rises(found, "prior='default'")
     model = found._fit_model(found._check_data(case.X, reset=False), None)
     share = model.log_prior(found.recall()) / case.n
     close(found.score(case.X) + share, found.lower_bound_, "lower_bound_ under a prior")
@@ -447,7 +417,7 @@ def check_float32(case: MixtureCase) -> None:
     X = case.X.astype(np.float32)
     single = case.fit(X, init_params=case.labels, max_iter=5)
     double = case.fit(X.astype(np.float64), init_params=case.labels, max_iter=5)
-    _same_fit(single, double, "float32 and float64", 1e-3)
+    same_fit(single, double, "float32 and float64", 1e-3)
     if single._check_data(X, reset=False).dtype == np.float32:
         for name in single._published_names:
             value = getattr(single, name)
@@ -459,7 +429,7 @@ def check_copies(case: MixtureCase) -> None:
     """A pickled fit answers the same; a clone knows nothing of the fit."""
     found = case.fitted
     copied = pickle.loads(pickle.dumps(found))
-    _same_fit(copied, found, "pickle")
+    same_fit(copied, found, "pickle")
     close(
         copied.score_samples(case.X), found.score_samples(case.X), "score_samples of a pickle", 0.0
     )
