@@ -3,8 +3,10 @@
 from .fixed import Constraints
 from .held import Held, Space
 from .loop import Accelerator, Problem, Result, StopReason, run
+from .posteriors import PosteriorMode
 from .probabilities import average_statistics, shares
 from .reduce import block_rows, map_reduce, row_blocks, unit_blocks
+from .sources import Block, InMemory, Source
 from .squarem import Squarem
 from .starts import Start, draw_start, given_start
 from .statistics import Joint, Moments, Statistics, Sums, combine, difference_norms
@@ -13,12 +15,16 @@ from .units import Units
 
 __all__ = [
     "Accelerator",
+    "Block",
     "Constraints",
     "Held",
+    "InMemory",
     "Joint",
     "Moments",
+    "PosteriorMode",
     "Problem",
     "Result",
+    "Source",
     "Space",
     "Squarem",
     "Start",
