@@ -35,13 +35,7 @@ class DaskSource(Source):
 
     def __init__(self, partitions: Partitions, reader: Reader, survey: Survey) -> None:
         self.partitions, self.reader = partitions, reader
-        self.sample = survey.sample
-        self.shape, self.dtype = (survey.n_rows, survey.n_features), survey.dtype
-        self.weight, self.n_counting, self.n_units = (
-            survey.weight,
-            survey.n_counting,
-            survey.n_units,
-        )
+        self._describe(survey)
 
     @classmethod
     def of(cls, estimator: Any, X: Any, metadata: Mapping[str, Any]) -> DaskSource:

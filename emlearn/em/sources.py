@@ -242,6 +242,13 @@ class Source(ABC):
     #: True where blocks are elsewhere, and functions go to them
     remote = False
 
+    def _describe(self, survey: Survey) -> None:
+        """What a first pass found."""
+        self.sample = survey.sample
+        self.shape, self.dtype = (survey.n_rows, survey.n_features), survey.dtype
+        self.weight, self.n_counting = survey.weight, survey.n_counting
+        self.n_units = survey.n_units
+
     @abstractmethod
     def parts(self) -> Iterator[Callable[[], Block]]:
         """Blocks in their order, each by a call that may be made in any thread."""
@@ -414,13 +421,7 @@ class Stream(Source):
 
     def __init__(self, read: Callable[[], Iterable[Block]], split: Split, survey: Survey) -> None:
         self.read, self.split = read, split
-        self.sample = survey.sample
-        self.shape, self.dtype = (survey.n_rows, survey.n_features), survey.dtype
-        self.weight, self.n_counting, self.n_units = (
-            survey.weight,
-            survey.n_counting,
-            survey.n_units,
-        )
+        self._describe(survey)
 
     def _blocks(self) -> Iterator[Block]:
         n = 0
@@ -463,13 +464,7 @@ class MappedFile(Source):
         self, load: Callable[..., Block], slices: list[slice], split: Split, survey: Survey
     ) -> None:
         self.load, self.slices, self.split = load, slices, split
-        self.sample = survey.sample
-        self.shape, self.dtype = (survey.n_rows, survey.n_features), survey.dtype
-        self.weight, self.n_counting, self.n_units = (
-            survey.weight,
-            survey.n_counting,
-            survey.n_units,
-        )
+        self._describe(survey)
 
     def parts(self) -> Iterator[Callable[[], Block]]:
         return (partial(self.load, rows) for rows in self.slices)
