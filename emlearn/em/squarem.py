@@ -91,7 +91,7 @@ class Squarem:
         second = difference_norms((-1.0, 1.0), self._history[1:])
         curvature = difference_norms((1.0, -2.0, 1.0), self._history)
         self._n_lengths += 1
-        plain = self._n_lengths % 3 == 1
+        plain = self._n_lengths % 3 == 0
         along = across = length = 0.0  # -r.v, from the norms of r, v and r + v; v.v; and r.r
         for name, value in curvature.items():
             unit = first[name] + second[name]
@@ -100,7 +100,9 @@ class Squarem:
                 along += (first[name] ** 2 + value**2 - second[name] ** 2) / (2 * unit**2)
                 across += (value / unit) ** 2
                 length += (first[name] / unit) ** 2
-        if along < 0:  # steps that grow, away from a saddle: scheme S3, which goes with them
+        if (
+            along < 0 and self._n_steps > _LONG
+        ):  # steps that grow, away from a saddle: scheme S3, which goes with them
             along = math.sqrt(length * across)
         step = along / across if across > 0 else 1.0
         return step if math.isfinite(step) else 1.0
