@@ -14,6 +14,8 @@ __all__ = ["Squarem"]
 
 # EM steps after which a run creeps, however much each of them gains
 _LONG = 30
+# and after which growing steps are a direction, and no swing of the first ones
+_SETTLED = 10
 
 
 class Squarem:
@@ -100,9 +102,7 @@ class Squarem:
                 along += (first[name] ** 2 + value**2 - second[name] ** 2) / (2 * unit**2)
                 across += (value / unit) ** 2
                 length += (first[name] / unit) ** 2
-        if (
-            along < 0 and self._n_steps > _LONG
-        ):  # steps that grow, away from a saddle: scheme S3, which goes with them
+        if along < 0:  # steps that grow, away from a saddle: scheme S3, which goes with them
             along = math.sqrt(length * across)
         step = along / across if across > 0 else 1.0
         return step if math.isfinite(step) else 1.0
