@@ -15,6 +15,7 @@ NAMES = (
     "overhead",
     "likelihood",
     "mapped",
+    "starts",
 )
 
 

@@ -31,7 +31,7 @@ CANDIDATES = (
     ("k-means++", True),
 )
 # rows that short runs see, and iterations of those that are not short any more
-_ROWS, _FINAL = 20_000, 100
+_ROWS, _FINAL = 20_000, 60
 # runs of a start rest where a step gains less, in nats a row
 _TOL = 1e-6
 
@@ -104,7 +104,7 @@ class ShortRuns:
                 parameters,
                 tol=min(self.estimator._setting("tol"), _TOL * scale),
                 max_iter=n_iterations,
-                accelerator=Squarem(1e-2 * scale) if n_iterations >= _FINAL else None,
+                accelerator=Squarem(1e-2 * scale) if n_iterations >= _FINAL // 4 else None,
             )
         except SingularError as error:
             return error
