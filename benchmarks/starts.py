@@ -1,12 +1,12 @@
 """Which optimum is found: our start "short-runs" beside ten restarts of scikit-learn, and of hmmlearn.
 
-On each of eight data sets, for each of many seeds: one fit of ours (``init_params="short-runs"``), and one of the peer with
-its default start and ``n_init=10`` (hmmlearn, which has no such parameter: the best of ten models), in turn, both with one
-thread, the same covariance type, ``tol=1e-3`` a row and at most 100 iterations a run. The best known optimum is the
-highest objective of all these fits, each run on to rest, and of some long searches of ours.
+On each of eight data sets, for each of many seeds: one fit of ours (``init_params="short-runs"``), and one of the
+peer with its default start and ``n_init=10`` (hmmlearn, which has no such parameter: the best of ten models), in
+turn, both with one thread, the same covariance type, ``tol=1e-3`` a row and at most 100 iterations a run. The best
+known optimum is the highest objective of all these fits, each run on to rest, and of some long searches of ours.
 
-Two shares of seeds are within 1e-3 nats a row of it: as the fit was returned; and after EM of ours has run both on to rest
-(tol 1e-8), which is not timed: whether the fit had been on the way there. Seconds are medians of a fit.
+Two shares of seeds are within 1e-3 nats a row of it: as the fit was returned; and after EM of ours has run both on to
+rest (tol 1e-8), which is not timed: whether the fit had been on the way there. Seconds are medians of a fit.
 """
 
 from __future__ import annotations
