@@ -511,6 +511,15 @@ def test_short_runs_of_data_that_are_singular_say_so():
         model.fit(X)
 
 
+@pytest.mark.parametrize("made", [mixture.GaussianMixture, hmm.GaussianHMM])
+def test_short_runs_keep_the_names_of_known_components(made):
+    X, labels = blobs(90, d=2, K=3)
+    known = np.full(90, -1)
+    known[:6] = 2 - labels[:6]
+    model = made(3, init_params="short-runs", random_state=0).fit(X, labels=known)
+    np.testing.assert_array_equal(model.predict(X), 2 - labels)
+
+
 def test_short_runs_until_the_best_was_found_twice():
     X, labels = blobs(150, K=4)
     model = mixture.GaussianMixture(4, init_params="short-runs", n_init="auto", random_state=0)

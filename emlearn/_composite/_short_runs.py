@@ -11,6 +11,7 @@ import numpy as np
 from ..em.clusters import whiten
 from ..em.loop import Result, run
 from ..em.problem import ModelProblem
+from ..em.seeded import seeded_start
 from ..em.short_runs import choose_rows, short_runs
 from ..em.sources import Block, InMemory
 from ..em.split_merge import split_coordinates, split_merge
@@ -111,16 +112,15 @@ class ShortRuns:
 
     def candidates(self) -> Iterator[Any]:
         """First parameters, or errors in their place."""
+        block, K, rng = self.block, self.estimator.n_components, self.random_state
         for method, white in CANDIDATES:
-            start = draw_start(
-                method,
-                self.white if white else self.space,
-                self.estimator.n_components,
-                self.random_state,
-                self.block.sample_weight,
-                partition=True,
-            )
-            yield from self.firsts(self.estimator._arranged(start, self.block.X))
+            space, weight = self.white if white else self.space, block.sample_weight
+            if block.labels is None:
+                start = draw_start(method, space, K, rng, weight, partition=True)
+                start = self.estimator._arranged(start, block.X)
+            else:
+                start = seeded_start(space, block.labels, K, method, rng, weight)
+            yield from self.firsts(start)
 
     def firsts(self, start: Start) -> list[Any]:
         """What a start becomes: parameters, several, or an error."""

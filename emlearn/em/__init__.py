@@ -2,6 +2,9 @@
 
 from .loop import Accelerator, Problem, Result, StopReason, run
 from .reduce import block_rows, map_reduce, row_blocks, unit_blocks
+from .seeded import seeded_start
+from .short_runs import short_runs
+from .split_merge import split_merge
 from .squarem import Squarem
 from .starts import Start, draw_start, given_start
 from .statistics import Joint, Moments, Statistics, Sums, combine, difference_norms
@@ -30,6 +33,9 @@ __all__ = [
     "map_reduce",
     "row_blocks",
     "run",
+    "seeded_start",
+    "short_runs",
     "single_threaded_blas",
+    "split_merge",
     "unit_blocks",
 ]
