@@ -24,13 +24,16 @@ from ..exceptions import SingularError
 
 __all__ = ["ShortRuns"]
 
-#: how candidates are drawn, and whether among whitened rows
-CANDIDATES = (
+# how candidates are drawn, and whether among whitened rows
+_CLUSTERS = (
     ("kmeans", False),
     ("kmeans", True),
     ("k-means++", False),
     ("k-means++", True),
 )
+# partitions by random rows, at most, and so many divided by the square of the number of components: they find what is
+# no cluster, and are more where there are few moves
+_MOST_RANDOM, _RANDOM = 12, 99
 # rows that short runs see, and iterations of those that are not short any more
 _ROWS, _FINAL = 20_000, 60
 # runs of a start rest where a step gains less, in nats a row
@@ -67,7 +70,7 @@ class ShortRuns:
         SingularError
             If every candidate is singular.
         """
-        with Workers(self.estimator._n_threads(self.block.X, len(CANDIDATES))) as workers:
+        with Workers(self.estimator._n_threads(self.block.X, len(_CLUSTERS))) as workers:
             self.problem = _Remembering(
                 self.model, InMemory(self.block, self.estimator._blocks), workers
             )
@@ -113,7 +116,9 @@ class ShortRuns:
     def candidates(self) -> Iterator[Any]:
         """First parameters, or errors in their place."""
         block, K, rng = self.block, self.estimator.n_components, self.random_state
-        for method, white in CANDIDATES:
+        n_random = min(_MOST_RANDOM, _RANDOM // K**2)
+        random = [("random_from_data", bool(i % 2)) for i in range(n_random)]
+        for method, white in (*_CLUSTERS, *random):
             space, weight = self.white if white else self.space, block.sample_weight
             if block.labels is None:
                 start = draw_start(method, space, K, rng, weight, partition=True)
