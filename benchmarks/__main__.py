@@ -17,6 +17,7 @@ NAMES = (
     "mapped",
     "variants",
     "dask",
+    "starts",
 )
 
 

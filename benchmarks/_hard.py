@@ -29,7 +29,7 @@ class Hard:
 def hard_sets() -> Iterator[Hard]:
     """The eight."""
     yield Hard("overlap d=2 K=8", _round(5000, 2, 8, 3.5, 8), 8, "diag")
-    yield Hard("overlap d=5 K=10", _round(4000, 5, 10, 1.6, 6), 10, "full")
+    yield Hard("overlap d=5 K=10", _round(4000, 5, 10, 1.8, 7), 10, "full")
     yield Hard("anisotropic d=3 K=10", _stretched(3000, 3, 10, 2), 10, "full")
     yield Hard("parallel K=2", _parallel(600, 3), 2, "full")
     yield Hard("digits d=20 K=10", _digits(20), 10, "diag")

@@ -11,6 +11,7 @@ import numpy as np
 from ..em.clusters import whiten
 from ..em.loop import Result, run
 from ..em.problem import ModelProblem
+from ..em.seeded import seeded_start
 from ..em.short_runs import choose_rows, short_runs
 from ..em.sources import Block, InMemory
 from ..em.split_merge import split_coordinates, split_merge
@@ -23,15 +24,18 @@ from ..exceptions import SingularError
 
 __all__ = ["ShortRuns"]
 
-#: how candidates are drawn, and whether among whitened rows
-CANDIDATES = (
+# how candidates are drawn, and whether among whitened rows
+_CLUSTERS = (
     ("kmeans", False),
     ("kmeans", True),
     ("k-means++", False),
     ("k-means++", True),
 )
+# partitions by random rows, at most, and so many divided by the square of the number of components: they find what is
+# no cluster, and are more where there are few moves
+_MOST_RANDOM, _RANDOM = 12, 99
 # rows that short runs see, and iterations of those that are not short any more
-_ROWS, _FINAL = 20_000, 100
+_ROWS, _FINAL = 20_000, 60
 # runs of a start rest where a step gains less, in nats a row
 _TOL = 1e-6
 
@@ -66,7 +70,7 @@ class ShortRuns:
         SingularError
             If every candidate is singular.
         """
-        with Workers(self.estimator._n_threads(self.block.X, len(CANDIDATES))) as workers:
+        with Workers(self.estimator._n_threads(self.block.X, len(_CLUSTERS))) as workers:
             self.problem = _Remembering(
                 self.model, InMemory(self.block, self.estimator._blocks), workers
             )
@@ -104,23 +108,24 @@ class ShortRuns:
                 parameters,
                 tol=min(self.estimator._setting("tol"), _TOL * scale),
                 max_iter=n_iterations,
-                accelerator=Squarem(1e-2 * scale) if n_iterations >= _FINAL else None,
+                accelerator=Squarem(1e-2 * scale) if n_iterations >= _FINAL // 4 else None,
             )
         except SingularError as error:
             return error
 
     def candidates(self) -> Iterator[Any]:
         """First parameters, or errors in their place."""
-        for method, white in CANDIDATES:
-            start = draw_start(
-                method,
-                self.white if white else self.space,
-                self.estimator.n_components,
-                self.random_state,
-                self.block.sample_weight,
-                partition=True,
-            )
-            yield from self.firsts(self.estimator._arranged(start, self.block.X))
+        block, K, rng = self.block, self.estimator.n_components, self.random_state
+        n_random = min(_MOST_RANDOM, _RANDOM // K**2)
+        random = [("random_from_data", bool(i % 2)) for i in range(n_random)]
+        for method, white in (*_CLUSTERS, *random):
+            space, weight = self.white if white else self.space, block.sample_weight
+            if block.labels is None:
+                start = draw_start(method, space, K, rng, weight, partition=True)
+                start = self.estimator._arranged(start, block.X)
+            else:
+                start = seeded_start(space, block.labels, K, method, rng, weight)
+            yield from self.firsts(start)
 
     def firsts(self, start: Start) -> list[Any]:
         """What a start becomes: parameters, several, or an error."""

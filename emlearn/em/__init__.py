@@ -6,7 +6,10 @@ from .loop import Accelerator, Problem, Result, StopReason, run
 from .posteriors import PosteriorMode
 from .probabilities import average_statistics, shares
 from .reduce import block_rows, map_reduce, row_blocks, unit_blocks
+from .seeded import seeded_start
+from .short_runs import short_runs
 from .sources import Block, InMemory, Source
+from .split_merge import split_merge
 from .squarem import Squarem
 from .starts import Start, draw_start, given_start
 from .statistics import Joint, Moments, Statistics, Sums, combine, difference_norms
@@ -44,6 +47,9 @@ __all__ = [
     "row_blocks",
     "run",
     "shares",
+    "seeded_start",
+    "short_runs",
     "single_threaded_blas",
+    "split_merge",
     "unit_blocks",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
-from sklearn.metrics import pairwise_distances, pairwise_distances_argmin
+from sklearn.metrics import pairwise_distances
 
 __all__ = ["assign_nearest", "ward_labels", "whiten"]
 
@@ -151,11 +151,16 @@ def _cut(merges: np.ndarray, n_clusters: int) -> np.ndarray:
 
 
 def assign_nearest(X: Any, centres: Any) -> np.ndarray:
-    """The nearest centre (n,) of each row."""
-    n = X.shape[0]
-    return np.concatenate(
-        [
-            pairwise_distances_argmin(X[at : at + _BLOCK_ROWS], centres)
-            for at in range(0, n, _BLOCK_ROWS)
-        ]
-    )
+    """The nearest centre (n,) of each row; of equals the first."""
+    if sparse.issparse(centres):
+        centres = centres.toarray()
+    # about the middle of the centres, where squares lose no digits
+    middle = 0.0 if sparse.issparse(X) else centres.mean(axis=0)
+    centres = centres - middle
+    half = 0.5 * np.einsum("kj,kj->k", centres, centres)
+    out = np.empty(X.shape[0], dtype=np.int64)
+    for at in range(0, len(out), _BLOCK_ROWS):
+        rows = X[at : at + _BLOCK_ROWS]
+        rows = rows if sparse.issparse(X) else rows - middle
+        out[at : at + _BLOCK_ROWS] = (half - rows @ centres.T).argmin(axis=1)
+    return out

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.metrics import pairwise_distances
 
 from .clusters import assign_nearest, whiten
 from .starts import LabelStart, ShareStart, Start
@@ -131,7 +130,10 @@ def _centres(
 
 
 def _square_distances(X: Any, centre: np.ndarray) -> np.ndarray:
-    return pairwise_distances(X, centre[None], metric="euclidean")[:, 0] ** 2
+    if not sparse.issparse(X):
+        return ((X - centre) ** 2).sum(axis=1)
+    squares = np.asarray(X.multiply(X).sum(axis=1)).ravel() - 2.0 * (X @ centre)
+    return np.maximum(squares + centre @ centre, 0.0)
 
 
 def _assigned(X: Any, centres: np.ndarray, labels: np.ndarray) -> np.ndarray:

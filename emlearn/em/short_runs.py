@@ -19,7 +19,7 @@ __all__ = ["Contestant", "choose_rows", "short_runs", "sound"]
 # objectives this close, in nats a row, are the same optimum: only one run to it goes on
 _SAME = 1e-6
 # iterations that a run is believed to go on gaining as much as in its last
-_HORIZON = 30
+_HORIZON = 15
 # rows of the pieces of a long sequence
 _PIECE = 1000
 
@@ -58,7 +58,16 @@ class Contestant:
         assert self.result is not None
         ends = self.result.objectives[-2:]
         rise = float(ends[-1] - ends[0]) if len(ends) == 2 else math.inf
-        return self.ended or self.objective + _HORIZON * rise >= target
+        return self.objective + (0 if self.ended else _HORIZON * rise) >= target
+
+    def advance(self, outcome: Any) -> bool:
+        """Take note of a run; False where it leads nowhere."""
+        if not sound(outcome):
+            return False
+        self.result, self.parameters = outcome, outcome.parameters
+        self.objective = float(outcome.objective)
+        self.n_iter += outcome.n_iter
+        return True
 
 
 def short_runs(
@@ -90,7 +99,7 @@ def short_runs(
     keep : float, default=0.5
         The share that goes on.
     target : float, default=-inf
-        An objective that is known already: a run that would not get there in 30 iterations more, each of which
+        An objective that is known already: a run that would not get there in 15 iterations more, each of which
         gained as much as its last, drops out.
     map_calls : callable, default=None
         Runs a list of functions and returns their values in order, in threads perhaps. None runs one after
@@ -116,9 +125,8 @@ def short_runs(
     >>> import numpy as np
     >>> from emlearn.em import loop
     >>> from emlearn.em.short_runs import short_runs
-    >>> def climb(
-    ...     x, n_iterations
-    ... ):  # to the nearest even number, the objective is its negative square
+    >>> def climb(x, n_iterations):
+    ...     # to the nearest even number; the objective is minus its square
     ...     for _ in range(n_iterations):
     ...         x += (2 * round(x / 2) - x) / 2
     ...     return loop.Result(x, -x * x, np.array([-x * x]), 0, 1, 1, loop.StopReason.MAX_ITER, "")
@@ -136,14 +144,12 @@ def short_runs(
     while racing:
         going = [c for c in racing if not c.ended]
         outcomes = map_calls([_call(run, c.parameters, length) for c in going])
-        lost = {c.number for c, o in zip(going, outcomes, strict=True) if not _advance(c, o)}
-        racing = [c for c in racing if c.number not in lost and c.promises(target)]
-        racing = _ranked(racing)
+        lost = {c.number for c, o in zip(going, outcomes, strict=True) if not c.advance(o)}
+        racing = _ranked([c for c in racing if c.number not in lost and c.promises(target)])
+        if not all(c.ended for c in racing):
+            racing = racing[: max(n_best, math.ceil(keep * len(racing)))]
         if len(racing) <= n_best or all(c.ended for c in racing):
             return racing[:n_best]
-        racing = racing[: max(n_best, math.ceil(keep * len(racing)))]
-        if len(racing) == n_best:
-            return racing
         length *= 2
     return []
 
@@ -163,16 +169,6 @@ def sound(outcome: Any) -> bool:
         and outcome.reason is not StopReason.SINGULAR
         and outcome.objective > -math.inf
     )
-
-
-def _advance(contestant: Contestant, outcome: Any) -> bool:
-    """Take note of a run; False where it leads nowhere."""
-    if not sound(outcome):
-        return False
-    contestant.result = outcome
-    contestant.parameters, contestant.objective = outcome.parameters, float(outcome.objective)
-    contestant.n_iter += outcome.n_iter
-    return True
 
 
 def _ranked(racing: list[Contestant]) -> list[Contestant]:

@@ -15,7 +15,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from .clusters import whiten
 from .loop import Result
-from .short_runs import short_runs, sound
+from .short_runs import short_runs
 
 __all__ = [
     "ComponentAxes",
@@ -54,8 +54,8 @@ def split_merge(
     *,
     sample_weight: np.ndarray | None = None,
     n_moves: int = 8,
-    n_batches: int = 3,
-    n_final: int = 100,
+    n_batches: int = 6,
+    n_final: int = 60,
     max_rounds: int | None = None,
     map_calls: Callable[[list[Callable[[], Any]]], list[Any]] | None = None,
 ) -> Result:
@@ -79,9 +79,9 @@ def split_merge(
     sample_weight : ndarray of shape (n,) or None
     n_moves : int, default=8
         Moves in a batch.
-    n_batches : int, default=3
+    n_batches : int, default=6
         A round that gained nothing in so many batches is the last.
-    n_final : int, default=100
+    n_final : int, default=60
         Iterations of the best of a batch, at most.
     max_rounds : int or None, default=None
         None allows twice as many as there are components.
@@ -103,9 +103,11 @@ def split_merge(
         firsts = [start(moved_shares(table, move, axes.half(move))) for move in moves]
         race = {"n_best": 1, "n_iterations": _FIRST, "target": best.objective}
         for found in short_runs(firsts, run, map_calls=map_calls, **race):
-            end = found.result if found.ended else run(found.parameters, n_final)
-            if sound(end) and end.objective > best.objective + _GAIN:
-                return end
+            for length in (n_final // 4, n_final - n_final // 4):
+                if not found.ended and found.promises(best.objective):
+                    found.advance(run(found.parameters, length))
+            if found.objective > best.objective + _GAIN:
+                return found.result
         return None
 
     rounds = 0
