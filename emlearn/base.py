@@ -295,7 +295,9 @@ class EMMixin(CallbackSupportMixin):
         blocks : callable or sequence
             A function without arguments that returns an iterator of the blocks, the same ones at each call; or a list
             of them. A block is a table of shape (n_rows, n_features), or a pair of it and a dict of what ``fit``
-            takes beside it, such as ``{"sample_weight": w}``. Sequences are whole in a block.
+            takes beside it, such as ``{"sample_weight": w}``. Sequences are whole in a block. The function is
+            called, and its iterators read, in the thread that calls ``fit_blocks``, one pass after the other:
+            connections and cursors of a database may be used. ``n_jobs`` threads share the E-step of each pass.
 
         Returns
         -------

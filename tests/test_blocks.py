@@ -1,5 +1,6 @@
 """Fits to blocks that are read anew in each pass, and to files that are mapped into memory."""
 
+import sqlite3
 from itertools import pairwise
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from scipy import sparse
 
 import emlearn._blocks
+import emlearn.em.incremental
 import emlearn.em.sources
 from emlearn.datasets import load_faithful, load_geyser
 from emlearn.distributions import Categorical, Gaussian, Product
@@ -336,3 +338,44 @@ def test_batches_of_sequences_are_whole():
                 assert set(block.X.rows[begins, 0].astype(int).tolist()) <= starts
                 seen += block.X.rows[:, 0].tolist()
         assert sorted(seen) == list(range(60))
+
+
+# -------------------------------------------------- where blocks come from
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_function_is_read_in_the_thread_that_called(n_jobs):
+    database = sqlite3.connect(":memory:")  # refuses other threads
+    database.execute("create table eruptions (duration real, waiting real)")
+    database.executemany("insert into eruptions values (?, ?)", FAITHFUL.tolist())
+    running = []
+
+    def blocks():
+        running.append(1)
+        assert len(running) == 1
+        cursor = database.execute("select * from eruptions")
+        while rows := cursor.fetchmany(100):
+            yield np.array(rows)
+        running.pop()
+
+    settings = {"random_state": 0, "n_init": 4, "init_params": "random_from_data"}
+    with block_rows(30):
+        found = GaussianMixture(2, n_jobs=n_jobs, **settings).fit_blocks(blocks)
+    database.close()
+    assert_same(GaussianMixture(2, **settings).fit(FAITHFUL), found, rtol=1e-8)
+
+
+def test_incremental_em_keeps_a_bounded_number_of_statistics(monkeypatch):
+    kept = []
+
+    class Counted(emlearn.em.incremental.MergeTree):
+        def __init__(self, leaves):
+            kept.append(len(leaves))
+            super().__init__(leaves)
+
+    monkeypatch.setattr(emlearn.em.incremental, "MergeTree", Counted)
+    X = RNG.standard_normal((3000, 1))
+    settings = {"algorithm": "incremental", "batch_size": 1, "random_state": 0, "tol": 0.1}
+    GaussianMixture(1, **settings).fit(X)
+    GaussianMixture(1, **settings).fit(X[:900])
+    assert kept == [1000, 900]

@@ -241,6 +241,8 @@ class Source(ABC):
     in_memory = False
     #: True where blocks are elsewhere, and functions go to them
     remote = False
+    #: True where a pass runs code of the user, which must stay in the thread that called
+    one_pass_at_a_time = False
 
     def _describe(self, survey: Survey) -> None:
         """What a first pass found."""
@@ -418,6 +420,8 @@ class Stream(Source):
     survey : Survey
         What the first pass found.
     """
+
+    one_pass_at_a_time = True
 
     def __init__(self, read: Callable[[], Iterable[Block]], split: Split, survey: Survey) -> None:
         self.read, self.split = read, split
