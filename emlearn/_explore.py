@@ -150,7 +150,7 @@ def explore(
     found.names = None if names is None else list(names)
     if known or not (found.learned or _are_texts(found.classes)):
         block = Reader(own).read(number, part, metadata)
-        found.survey = Survey((0, number), most)
+        found.survey = own._survey((0, number), most)
         found.survey.add(block)
         found.survey.prune()
     if "groups" in metadata:
@@ -186,7 +186,7 @@ def survey_of(
     reader: Reader, most: int, number: int, part: Any, metadata: dict[str, Any]
 ) -> Survey:
     """The survey of a partition."""
-    survey = Survey((0, number), most)
+    survey = reader.estimator._survey((0, number), most)
     survey.add(reader.read(number, part, metadata))
     return survey.prune()
 

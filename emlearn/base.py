@@ -288,7 +288,9 @@ class EMMixin(CallbackSupportMixin):
         """Fit the model to data that need not fit in memory: a block of rows at a time.
 
         Each iteration is a pass over the blocks, and a first one learns what has to be known of all rows. The fit is
-        that of :meth:`fit`, from a start that is drawn from 100 000 of the rows where there are more.
+        that of :meth:`fit`, from a start that is drawn from a sample of the rows where there are more than memory may
+        hold: of at most 100 000 rows and about a million numbers, but no fewer than 2000 rows, and 50 for each
+        component.
 
         Parameters
         ----------
@@ -383,8 +385,12 @@ class EMMixin(CallbackSupportMixin):
         fold = {} if source.in_memory else {"fold": source.fold}
         return self._fit_model(sample.X, sample.sample_weight, **fold)
 
+    def _survey(self, seed: tuple[int, ...] = (0,), most: int | None = None) -> Survey:
+        """A first pass over rows that are not in memory, with a sample that has enough for a start."""
+        return Survey(seed, most, least=max(2000, 50 * getattr(self, "n_components", 1)))
+
     def _stream(self, blocks: Any) -> Stream:
-        read, survey = BlockReader(blocks, self._read_block), Survey()
+        read, survey = BlockReader(blocks, self._read_block), self._survey()
         reset = not self._continues()
         if reset and self._learn(read):
             reset = False
@@ -409,7 +415,7 @@ class EMMixin(CallbackSupportMixin):
             )
             reset = not self._learn(read)
         pieces = self._pieces(X, metadata)
-        rows, survey = MappedRows(X, pieces, self._read_block), Survey()
+        rows, survey = MappedRows(X, pieces, self._read_block), self._survey()
         for piece, _ in pieces:
             survey.add(rows.load(piece, reset, own=True))
             reset = False

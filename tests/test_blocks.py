@@ -379,3 +379,30 @@ def test_incremental_em_keeps_a_bounded_number_of_statistics(monkeypatch):
     GaussianMixture(1, **settings).fit(X)
     GaussianMixture(1, **settings).fit(X[:900])
     assert kept == [1000, 900]
+
+
+def test_a_start_has_enough_rows_whatever_their_size(monkeypatch):
+    monkeypatch.setattr(emlearn.em.sources, "_START_NUMBERS", 30_000)
+    wide = Survey(least=2000)
+    for first in range(0, 10_000, 1000):
+        wide.add(Block(np.zeros((1000, 100)), None, None, first))
+    assert 1900 <= wide.sample.n_rows <= 2000
+    rows = sparse.random(1000, 100_000, density=3e-5, format="csr", random_state=0)
+    thin = Survey(least=10)
+    for first in range(0, 20_000, 1000):
+        thin.add(Block(rows, None, None, first))
+    assert 9000 <= thin.sample.n_rows <= 11_000  # of 3 numbers each
+    mixture = PoissonMixture(60)
+    assert mixture._survey().least == 3000
+    assert PoissonMixture(2)._survey().least == 2000
+
+
+def test_a_sample_is_even_where_rows_become_thinner(monkeypatch):
+    monkeypatch.setattr(emlearn.em.sources, "_START_NUMBERS", 6_000)
+    survey = Survey()
+    for number in range(60):
+        X = np.full((500, 20), number + 1.0)
+        X[:, 1:] *= number < 20  # 20 numbers in the first rows, 1 in the others
+        survey.add(Block(sparse.csr_matrix(X), None, None, 500 * number))
+    kept = survey.sample.X[:, 0].toarray()
+    assert abs(np.mean(kept <= 20) - 1 / 3) < 0.1
