@@ -6,6 +6,7 @@ import mmap
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -42,13 +43,15 @@ class BlockReader:
                 " that makes it, without calling it."
             )
         self.blocks, self.read = blocks, read
+        self.names = [
+            name for name in signature(read).parameters if name not in ("X", "y", "reset")
+        ]
 
     def __call__(self, reset: bool = False, each: bool = False) -> Iterator[Block]:
         """One pass; ``reset`` learns the columns from the first block, with ``each`` from every one."""
         first, number = 0, -1
         for number, raw in enumerate(self._raw()):
-            pair = isinstance(raw, tuple) and len(raw) == 2 and isinstance(raw[1], dict)
-            X, metadata = raw if pair else (raw, {})
+            X, metadata = self._parts(raw, number)
             if (X.shape[0] if hasattr(X, "shape") and len(X.shape) else len(X)) == 0:
                 raise ValueError(f"Block {number} is empty: it has no rows. Leave it out.")
             try:
@@ -61,6 +64,21 @@ class BlockReader:
         if number < 0 and reset:
             raise ValueError("There are no blocks: the function gave nothing.")
 
+    def _parts(self, raw: Any, number: int) -> tuple[Any, dict[str, Any]]:
+        """The table of a block, and what came with it."""
+        if isinstance(raw, tuple) and len(raw) == 2 and isinstance(raw[1], dict):
+            if set(raw[1]) <= set(self.names):
+                return raw
+            wrong = f"its dict has {min(set(raw[1]) - set(self.names), key=str)!r}"
+        elif isinstance(raw, tuple) and raw and _is_table(raw[0]) and not all(map(_is_table, raw)):
+            wrong = f"it is a tuple of {len(raw)}: {', '.join(type(part).__name__ for part in raw)}"
+        else:  # a table, or a list of sequences
+            return raw, {}
+        raise TypeError(
+            f"Block {number}: {wrong}. A block is a table, or a pair (table, dict), with a dict of"
+            f" {', '.join(self.names)}."
+        )
+
     def _raw(self) -> Iterable[Any]:
         found = self.blocks() if callable(self.blocks) else self.blocks
         if not hasattr(found, "__iter__"):
@@ -68,6 +86,10 @@ class BlockReader:
                 f"blocks must return an iterator of blocks, got a {type(found).__name__}."
             )
         return found
+
+
+def _is_table(X: Any) -> bool:
+    return len(getattr(X, "shape", ())) == 2
 
 
 def is_mapped(X: Any) -> bool:

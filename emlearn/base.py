@@ -396,6 +396,11 @@ class EMMixin(CallbackSupportMixin):
             reset = False
         for block in read(reset=reset):
             survey.add(block)
+        if survey.n_rows == 0:
+            raise ValueError(
+                "A pass over the blocks gave no rows. There are no blocks, or they seem to be an iterator that can be"
+                " read only once: give a function that returns the same blocks each time it is called."
+            )
         return Stream(read, self._blocks, survey)
 
     def _check_parameters(self) -> None:

@@ -406,3 +406,41 @@ def test_a_sample_is_even_where_rows_become_thinner(monkeypatch):
         survey.add(Block(sparse.csr_matrix(X), None, None, 500 * number))
     kept = survey.sample.X[:, 0].toarray()
     assert abs(np.mean(kept <= 20) - 1 / 3) < 0.1
+
+
+@pytest.mark.parametrize(
+    "model", [CategoricalMixture(2), MixedMixture(2), GaussianMixture(2)], ids=str
+)
+def test_an_iterator_that_is_exhausted_is_an_error(model):
+    iterator = iter(pieces(np.arange(272).reshape(-1, 1) % 3))
+    with pytest.raises(ValueError, match="only once"):
+        model.fit_blocks(lambda: iterator)
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_no_blocks_are_an_error(warm_start):
+    mixture = GaussianMixture(2, random_state=0, warm_start=warm_start).fit(FAITHFUL)
+    with pytest.raises(ValueError, match="no blocks"):
+        mixture.fit_blocks(lambda: iter(()))
+
+
+@pytest.mark.parametrize(
+    ("block", "wrong"),
+    [
+        ((FAITHFUL, {"weights": np.ones(272)}), "its dict has 'weights'"),
+        ((FAITHFUL, {0: np.ones(272)}), "its dict has 0"),
+        ((FAITHFUL, np.ones(272)), "it is a tuple of 2: ndarray, ndarray"),
+        ((FAITHFUL, None), "it is a tuple of 2: ndarray, NoneType"),
+        ((FAITHFUL, np.ones(272), np.zeros(272)), "it is a tuple of 3"),
+    ],
+)
+@pytest.mark.parametrize("model", [GaussianMixture(2), GaussianHMM(2)], ids=str)
+def test_a_block_is_a_table_or_a_pair(model, block, wrong):
+    with pytest.raises(TypeError, match=f"Block 1: {wrong}.*table, or a pair .*sample_weight, lab"):
+        model.fit_blocks([FAITHFUL, block])
+
+
+def test_a_block_may_be_a_tuple_of_sequences():
+    whole = GaussianHMM(2, random_state=0).fit(GEYSER, lengths=[100, 199])
+    found = GaussianHMM(2, random_state=0).fit_blocks([(GEYSER[:100], GEYSER[100:])])
+    assert_same(whole, found)
