@@ -5,9 +5,10 @@ from __future__ import annotations
 import mmap
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from inspect import signature
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -17,6 +18,9 @@ __all__ = ["BlockReader", "MappedRows", "is_mapped"]
 
 # a mapped file of less is read whole
 _MAPPED_BYTES = 2**27
+
+# pages of a file that are compared with those of a map
+_COMPARED = 16
 
 
 class BlockReader:
@@ -102,11 +106,54 @@ def is_mapped(X: Any) -> bool:
     )
 
 
+def _file_of(X: np.memmap, start: int) -> IO[bytes] | None:
+    """The file that a map, which begins at ``start``, is of; None where its name is that of another one by now."""
+    try:
+        file = open(X.filename, "rb", buffering=0)
+    except OSError:
+        return None
+    try:
+        if _has_content(file, X._mmap, start) and _is_behind(file, X):
+            return file
+    except OSError:
+        pass
+    file.close()
+    return None
+
+
+def _has_content(file: IO[bytes], mapped: mmap.mmap, start: int) -> bool:
+    """Whether some pages of the file, from the first to the last, are those of the map."""
+    page = mmap.PAGESIZE
+    for at in np.linspace(0, max(0, len(mapped) - page), _COMPARED, dtype=np.int64).tolist():
+        here = mapped[at : at + page]
+        if os.pread(file.fileno(), len(here), start + at) != here:
+            return False
+    return True
+
+
+def _is_behind(file: IO[bytes], X: np.memmap) -> bool:
+    """Whether the system says that the file is the one that is mapped; True where it says nothing."""
+    address = np.frombuffer(X._mmap, dtype=np.uint8).ctypes.data
+    try:
+        with open("/proc/self/maps", "rb") as maps:
+            lines = [line.split(maxsplit=5) for line in maps]
+    except OSError:
+        return True
+    for addresses, _, _, _, inode, *name in lines:
+        begin, end = (int(edge, 16) for edge in addresses.split(b"-"))
+        if begin <= address < end:
+            # layers of file systems may give other numbers to the same file
+            path = os.fsencode(os.path.realpath(X.filename))
+            return int(inode) == os.fstat(file.fileno()).st_ino or name == [path + b"\n"]
+    return True
+
+
 class MappedRows:
     """Copies of the rows of a mapped file, which leave none of it in memory.
 
     Rows that lie one after the other in the file are read from it, into memory that each thread uses again: pages that
-    are mapped, and let go, cost more than the E-step. Others are copied from the map.
+    are mapped, and let go, cost more than the E-step. Others are copied from the map, and so is all
+    of a map whose file has been deleted, or replaced by another one of the same name.
 
     Parameters
     ----------
@@ -129,7 +176,15 @@ class MappedRows:
             begin = np.frombuffer(X._mmap, dtype=np.uint8).ctypes.data
             start = X.offset - X.offset % mmap.ALLOCATIONGRANULARITY
             self._position = start + X.ctypes.data - begin
-            self._file = open(X.filename, "rb", buffering=0)
+            self._file = _file_of(X, start)
+            if self._file is not None:  # also where the first pass fails
+                weakref.finalize(self, self._file.close)
+
+    def close(self) -> None:
+        """Let go of the file; rows that are read later are copied from the map."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def load(self, rows: slice, reset: bool = False, own: bool = False) -> Block:
         """The block of these rows; without ``own`` it is good until this thread loads another."""

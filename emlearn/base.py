@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import closing
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -339,7 +340,7 @@ class EMMixin(CallbackSupportMixin):
         for name in ("_online", "_bound_prior", "n_steps_"):  # of rows that partial_fit took in
             vars(self).pop(name, None)
         n_threads = self._n_threads(source, 1 if n_runs == 1 else 2)
-        with single_threaded_blas(), Workers(n_threads) as workers:
+        with closing(source), single_threaded_blas(), Workers(n_threads) as workers:
             Fit(self, source, y, workers, n_runs, warm).run()
         self._note_rows(source)
         return self
@@ -424,7 +425,8 @@ class EMMixin(CallbackSupportMixin):
         for piece, _ in pieces:
             survey.add(rows.load(piece, reset, own=True))
             reset = False
-        return MappedFile(rows.load, [piece for piece, _ in pieces], self._blocks, survey)
+        slices = [piece for piece, _ in pieces]
+        return MappedFile(rows.load, slices, self._blocks, survey, rows.close)
 
     def _pieces(self, X: Any, metadata: dict[str, Any]) -> list[tuple[slice, dict[str, Any]]]:
         """The rows of each block of a large table, and what belongs to them."""

@@ -1,5 +1,6 @@
 """Fits to blocks that are read anew in each pass, and to files that are mapped into memory."""
 
+import gc
 import sqlite3
 from itertools import pairwise
 
@@ -444,3 +445,50 @@ def test_a_block_may_be_a_tuple_of_sequences():
     whole = GaussianHMM(2, random_state=0).fit(GEYSER, lengths=[100, 199])
     found = GaussianHMM(2, random_state=0).fit_blocks([(GEYSER[:100], GEYSER[100:])])
     assert_same(whole, found)
+
+
+# ----------------------------------------- files that are not what they were
+
+
+@pytest.mark.parametrize("change", ["replaced", "moved", "deleted", "shorter", "middle"])
+def test_rows_are_those_of_the_map(tmp_path, read_in_blocks, change):
+    X = RNG.standard_normal((40_000, 2)) + 5 * (np.arange(40_000) % 2)[:, None]
+    rows = mapped(tmp_path, X)
+    path, new = tmp_path / "rows.bin", tmp_path / "new.bin"
+    if change in ("replaced", "moved"):
+        (X + 100.0).tofile(new)
+    elif change == "shorter":
+        X[:100].tofile(new)
+    elif change == "middle":  # little is different
+        other = X.copy()
+        other[1000:3000] += 100.0
+        other.tofile(new)
+    if change == "moved":
+        path.rename(tmp_path / "old.bin")
+    if change == "deleted":
+        path.unlink()
+    else:
+        new.replace(path)
+    settings = {"random_state": 0, "init_params": "random_from_data", "tol": 1e-2}
+    found = GaussianMixture(2, **settings).fit(rows)
+    assert_same(GaussianMixture(2, **settings).fit(X), found)
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_the_file_is_closed(tmp_path, read_in_blocks, monkeypatch):
+    opened = []
+
+    def kept(*given):
+        opened.append(file_of(*given))
+        return opened[-1]
+
+    file_of = emlearn._blocks._file_of
+    monkeypatch.setattr(emlearn._blocks, "_file_of", kept)
+    GaussianMixture(2, random_state=0).fit(mapped(tmp_path, FAITHFUL))
+    assert [file.closed for file in opened] == [True]
+    bad = FAITHFUL.copy()
+    bad[200, 1] = np.inf
+    with pytest.raises(ValueError, match="infinity"):
+        GaussianMixture(2).fit(mapped(tmp_path, bad))
+    gc.collect()
+    assert [file.closed for file in opened] == [True, True]

@@ -282,6 +282,9 @@ class Source(ABC):
         calls = (partial(_apply, function, part) for part in self.parts())
         return (workers or Workers(1)).map_reduce(calls, merge)
 
+    def close(self) -> None:  # noqa: B027 - most have nothing to let go of
+        """Let go of files; the fit has ended."""
+
     def in_range(self) -> Source:
         """The same with weights whose products neither vanish nor overflow."""
         return self
@@ -479,13 +482,24 @@ class MappedFile(Source):
         The blocks.
     survey : Survey
         What the first pass found.
+    close : callable or None
+        Lets go of the file.
     """
 
     def __init__(
-        self, load: Callable[..., Block], slices: list[slice], split: Split, survey: Survey
+        self,
+        load: Callable[..., Block],
+        slices: list[slice],
+        split: Split,
+        survey: Survey,
+        close: Callable[[], None] | None = None,
     ) -> None:
-        self.load, self.slices, self.split = load, slices, split
+        self.load, self.slices, self.split, self._close = load, slices, split, close
         self._describe(survey)
+
+    def close(self) -> None:
+        if self._close is not None:
+            self._close()
 
     def parts(self) -> Iterator[Callable[[], Block]]:
         return (partial(self.load, rows) for rows in self.slices)
