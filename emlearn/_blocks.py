@@ -12,15 +12,39 @@ from typing import IO, Any
 
 import numpy as np
 
+from ._data import check_labels
 from .em.sources import Block
 
-__all__ = ["BlockReader", "MappedRows", "is_mapped"]
+__all__ = ["BlockReader", "MappedRows", "is_mapped", "read_part", "text_classes"]
 
 # a mapped file of less is read whole
 _MAPPED_BYTES = 2**27
 
 # pages of a file that are compared with those of a map
 _COMPARED = 16
+
+
+def read_part(read: Callable[..., Block], X: Any, reset: bool, metadata: dict[str, Any]) -> Block:
+    """A block of several: its weights may all be zero, as there are other rows that count."""
+    weights = metadata.get("sample_weight")
+    nothing = weights is not None and not np.any(np.asarray(weights) != 0)
+    block = read(X, reset=reset, **({**metadata, "sample_weight": None} if nothing else metadata))
+    if nothing:
+        if np.shape(weights) not in ((), (block.n_rows,), (block.n_units,)):
+            raise ValueError(
+                f"sample_weight.shape == {np.shape(weights)}, expected {(block.n_rows,)}: give one weight for each row"
+                " of X."
+            )
+        block.sample_weight = np.zeros(block.n_rows)
+    return block
+
+
+def text_classes(labels: Any) -> np.ndarray | None:
+    """The classes of labels that are texts, in their order; None for numbers."""
+    array = np.asarray(labels)
+    if array.ndim != 1 or not any(isinstance(name, str) for name in array.tolist()):
+        return None
+    return check_labels(array, len(array), len(array))[1]
 
 
 class BlockReader:
@@ -47,6 +71,8 @@ class BlockReader:
                 " that makes it, without calling it."
             )
         self.blocks, self.read = blocks, read
+        #: of labels that are texts, in the last pass that learned
+        self.classes: np.ndarray | None = None
         self.names = [
             name for name in signature(read).parameters if name not in ("X", "y", "reset")
         ]
@@ -54,12 +80,17 @@ class BlockReader:
     def __call__(self, reset: bool = False, each: bool = False) -> Iterator[Block]:
         """One pass; ``reset`` learns the columns from the first block, with ``each`` from every one."""
         first, number = 0, -1
+        if reset:
+            self.classes = None
         for number, raw in enumerate(self._raw()):
             X, metadata = self._parts(raw, number)
             if (X.shape[0] if hasattr(X, "shape") and len(X.shape) else len(X)) == 0:
                 raise ValueError(f"Block {number} is empty: it has no rows. Leave it out.")
             try:
-                block = self.read(X, reset=reset and (each or number == 0), **metadata)
+                if reset:
+                    metadata = self._without_texts(metadata)
+                new = reset and (each or number == 0)
+                block = read_part(self.read, X, new, metadata)
             except (ValueError, TypeError) as error:
                 raise type(error)(f"Block {number}: {error}") from error
             block.first = first
@@ -82,6 +113,14 @@ class BlockReader:
             f"Block {number}: {wrong}. A block is a table, or a pair (table, dict), with a dict of"
             f" {', '.join(self.names)}."
         )
+
+    def _without_texts(self, metadata: dict[str, Any]) -> dict[str, Any]:
+        """Labels that are texts have no numbers before all of their classes are known."""
+        found = text_classes(metadata.get("labels"))
+        if found is None:
+            return metadata
+        self.classes = found if self.classes is None else np.union1d(self.classes, found)
+        return {name: value for name, value in metadata.items() if name != "labels"}
 
     def _raw(self) -> Iterable[Any]:
         found = self.blocks() if callable(self.blocks) else self.blocks
@@ -189,7 +228,7 @@ class MappedRows:
     def load(self, rows: slice, reset: bool = False, own: bool = False) -> Block:
         """The block of these rows; without ``own`` it is good until this thread loads another."""
         X = np.array(self.X[rows], subok=False) if self._file is None else self._read(rows, own)
-        block = self.read(X, reset=reset, **self.metadata[rows.start])
+        block = read_part(self.read, X, reset, self.metadata[rows.start])
         block.first = rows.start
         return block
 

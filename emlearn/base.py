@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._blocks import BlockReader, MappedRows, is_mapped
+from ._blocks import BlockReader, MappedRows, is_mapped, text_classes
 from ._dask import DaskSource
 from ._data import check_data, check_length, check_weights, is_dask
 from ._fit import ACCELERATORS, Fit
@@ -333,6 +333,7 @@ class EMMixin(CallbackSupportMixin):
     def _fit_source(self, source: Source, y: Any) -> Self:
         warm = self._continues()
         self._check_against(source)
+        self._check_start(source)
         auto = self._setting("n_init") == "auto"
         n_runs = (
             1 if warm or self._repeatable_start() else None if auto else self._setting("n_init")
@@ -393,10 +394,17 @@ class EMMixin(CallbackSupportMixin):
     def _stream(self, blocks: Any) -> Stream:
         read, survey = BlockReader(blocks, self._read_block), self._survey()
         reset = not self._continues()
-        if reset and self._learn(read):
-            reset = False
+        if reset:
+            reset = not self._learn(read)
+            if read.classes is not None:
+                self._set_classes(read.classes)
         for block in read(reset=reset):
             survey.add(block)
+        if reset and read.classes is not None:  # labels have numbers now
+            self._set_classes(read.classes)
+            survey = self._survey()
+            for block in read():
+                survey.add(block)
         if survey.n_rows == 0:
             raise ValueError(
                 "A pass over the blocks gave no rows. There are no blocks, or they seem to be an iterator that can be"
@@ -411,6 +419,12 @@ class EMMixin(CallbackSupportMixin):
         """Learn from all blocks what is to be known before the first is read; False if there is nothing."""
         return False
 
+    def _set_classes(self, classes: np.ndarray) -> None:
+        """Remember the classes of labels, where there are any."""
+
+    def _check_start(self, source: Source) -> None:
+        """ValueError where the start that the constructor was given does not fit the data."""
+
     def _mapped(self, X: Any, y: Any, metadata: dict[str, Any]) -> Source:
         """A file that is mapped into memory, a block at a time."""
         reset = not self._continues()
@@ -420,6 +434,12 @@ class EMMixin(CallbackSupportMixin):
                 lambda: (np.array(X[rows], subok=False) for rows in parts), self._read_block
             )
             reset = not self._learn(read)
+            classes = text_classes(metadata.get("labels"))
+            if classes is not None:
+                if reset:
+                    self._check_data(np.array(X[parts[0]], subok=False), reset=True)
+                    reset = False
+                self._set_classes(classes)
         pieces = self._pieces(X, metadata)
         rows, survey = MappedRows(X, pieces, self._read_block), self._survey()
         for piece, _ in pieces:
@@ -431,6 +451,9 @@ class EMMixin(CallbackSupportMixin):
     def _pieces(self, X: Any, metadata: dict[str, Any]) -> list[tuple[slice, dict[str, Any]]]:
         """The rows of each block of a large table, and what belongs to them."""
         n, d = X.shape
+        weight = metadata.get("sample_weight")
+        if weight is not None and np.ndim(weight) == 0:
+            metadata = {**metadata, "sample_weight": np.full(n, weight)}
         given = {name: check_length(value, n, name) for name, value in metadata.items()}
         return [
             (rows, {name: value[rows] for name, value in given.items() if value is not None})

@@ -492,3 +492,75 @@ def test_the_file_is_closed(tmp_path, read_in_blocks, monkeypatch):
         GaussianMixture(2).fit(mapped(tmp_path, bad))
     gc.collect()
     assert [file.closed for file in opened] == [True, True]
+
+
+# ------------------------------------------ what fit in memory takes as well
+
+WAYS = ["blocks", "mapped"]
+
+
+def fit_way(way, model, X, tmp_path, cuts=CUTS, **metadata):
+    if way == "mapped":
+        with block_rows(50):
+            return model.fit(mapped(tmp_path, X), **metadata)
+    blocks = [
+        (X[a:b], {k: v if np.ndim(v) == 0 else v[a:b] for k, v in metadata.items()})
+        for a, b in pairwise(cuts)
+    ]
+    return model.fit_blocks(lambda: iter(blocks))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("algorithm", ["batch", "online", "incremental"])
+def test_a_block_may_count_nothing(tmp_path, read_in_blocks, way, algorithm):
+    weights = np.r_[np.zeros(131), np.ones(141)]
+    settings = {"algorithm": algorithm, "batch_size": 40, "random_state": 0}
+    found = fit_way(way, GaussianMixture(2, **settings), FAITHFUL, tmp_path, sample_weight=weights)
+    whole = GaussianMixture(2, **settings).fit(FAITHFUL, sample_weight=weights)
+    assert found.lower_bound_ == pytest.approx(whole.lower_bound_, rel=1e-2)
+    if algorithm == "batch":
+        assert_same(whole, found, rtol=1e-8)
+    with pytest.raises(ValueError, match="all weights are zero"):
+        fit_way(way, GaussianMixture(2), FAITHFUL, tmp_path, sample_weight=0 * weights)
+    with pytest.raises(ValueError, match="sample_weight"):
+        GaussianMixture(2).fit_blocks([FAITHFUL, (FAITHFUL, {"sample_weight": np.zeros(3)})])
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("model", [GaussianMixture, GaussianHMM])
+def test_one_weight_for_all_rows(tmp_path, read_in_blocks, way, model):
+    cuts = [0, 272] if model is GaussianHMM else CUTS
+    found = fit_way(way, model(2, random_state=0), FAITHFUL, tmp_path, cuts, sample_weight=2.0)
+    assert_same(model(2, random_state=0).fit(FAITHFUL, sample_weight=2.0), found, rtol=1e-8)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("model", [GaussianMixture, MixedMixture])
+def test_texts_that_are_sorted_by_row(tmp_path, read_in_blocks, way, model):
+    X = FAITHFUL[np.argsort(FAITHFUL[:, 0])]
+    labels = np.where(np.arange(272) < 136, "short", "long").astype(object)
+    labels[::3] = None
+    metadata = {"labels": labels}
+    again = model(2, random_state=0).fit(X, labels=(X[:, 0] > 3).astype(int))
+    for fitted in (model(2, random_state=0), again):  # what an earlier fit knew is forgotten
+        found = fit_way(way, fitted, X, tmp_path, **metadata)
+        whole = model(2, random_state=0).fit(X, **metadata)
+        assert found.classes_.tolist() == whole.classes_.tolist() == ["long", "short"]
+        assert_same(whole, found, rtol=1e-8)
+    with pytest.raises(ValueError, match="more than n_components"):
+        fit_way(way, model(1), X, tmp_path, **metadata)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_start_of_all_rows_and_a_sample(tmp_path, read_in_blocks, monkeypatch, way):
+    init = (FAITHFUL[:, 0] > 3).astype(int)
+    found = fit_way(way, GaussianMixture(2, init_params=init), FAITHFUL, tmp_path)
+    assert_same(GaussianMixture(2, init_params=init).fit(FAITHFUL), found, rtol=1e-8)
+    monkeypatch.setattr(emlearn.em.sources, "_START_ROWS", 100)
+    for given in (init, np.eye(2)[init]):
+        with pytest.raises(ValueError, match=r"sample of \d+ of the 272 rows"):
+            fit_way(way, GaussianMixture(2, init_params=given), FAITHFUL, tmp_path)
+    known = fit_way(way, GaussianMixture(2, random_state=0), FAITHFUL, tmp_path, labels=init)
+    assert known.lower_bound_ == pytest.approx(
+        GaussianMixture(2).fit(FAITHFUL, labels=init).lower_bound_
+    )

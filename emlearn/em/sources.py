@@ -263,6 +263,8 @@ class Source(ABC):
 
     def _describe(self, survey: Survey) -> None:
         """What a first pass found."""
+        if survey.weight == 0:
+            raise ValueError("sample_weight: all weights are zero; at least one row must count.")
         self.sample = survey.sample
         self.shape, self.dtype = (survey.n_rows, survey.n_features), survey.dtype
         self.weight, self.n_counting = survey.weight, survey.n_counting
