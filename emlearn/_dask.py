@@ -69,8 +69,6 @@ class DaskSource(Source):
         survey = found.survey
         if survey is None:
             survey = partitions.map_reduce(partial(survey_of, reader, most), Survey.merge, "survey")
-        if survey.weight == 0:
-            raise ValueError("sample_weight: all weights are zero; at least one row must count.")
         return cls(partitions, reader, survey)
 
     @staticmethod
@@ -83,12 +81,7 @@ class DaskSource(Source):
         if found.learned:
             estimator._set_learned(found.learned)
         if found.classes is not None:
-            if len(found.classes) > estimator.n_components:
-                raise ValueError(
-                    f"labels has {len(found.classes)} classes, more than n_components = {estimator.n_components}."
-                    " Raise it."
-                )
-            estimator.classes_ = found.classes
+            estimator._set_classes(found.classes)
 
     def parts(self) -> Iterator[Callable[[], Block]]:
         raise NotImplementedError("the blocks of Dask partitions stay where they are")

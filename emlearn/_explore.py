@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ._blocks import read_part
 from ._partitions import n_rows
 from .em.sources import Block, Survey
 
@@ -66,21 +67,14 @@ class Reader:
 
     def read(self, number: int, part: Any, metadata: dict[str, Any]) -> Block:
         """The block."""
-        n, weights = n_rows(part), metadata.get("sample_weight")
+        n = n_rows(part)
         if self.lengths is not None and n != self.lengths[number]:
             raise ValueError(
                 f"Partition {number} has {n} rows, and had {self.lengths[number]} before. A partition that is computed"
                 " anew must be the same; persist the collection if it is drawn at random."
             )
-        # somewhere else there are rows that count
-        nothing = weights is not None and np.ndim(weights) == 1 and not np.any(weights)
-        nothing = nothing and len(weights) == n
-        if nothing:
-            metadata = {**metadata, "sample_weight": None}
         with told(number):
-            block = self.estimator._read_block(part, reset=False, **metadata)
-        if nothing:
-            block.sample_weight = np.zeros(n)
+            block = read_part(self.estimator._read_block, part, False, metadata)
         block.first = 0 if self.firsts is None else int(self.firsts[number])
         return block
 
@@ -150,7 +144,7 @@ def explore(
     found.names = None if names is None else list(names)
     if known or not (found.learned or _are_texts(found.classes)):
         block = Reader(own).read(number, part, metadata)
-        found.survey = Survey((0, number), most)
+        found.survey = own._survey((0, number), most)
         found.survey.add(block)
         found.survey.prune()
     if "groups" in metadata:
@@ -186,7 +180,7 @@ def survey_of(
     reader: Reader, most: int, number: int, part: Any, metadata: dict[str, Any]
 ) -> Survey:
     """The survey of a partition."""
-    survey = Survey((0, number), most)
+    survey = reader.estimator._survey((0, number), most)
     survey.add(reader.read(number, part, metadata))
     return survey.prune()
 

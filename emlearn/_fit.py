@@ -119,8 +119,9 @@ class Fit:
 
     def run(self) -> None:
         """Make the runs, and give the estimator what the best came to."""
-        # printed lines stay in order
-        runner = self.workers if not self.estimator._setting("verbose") else Workers(1)
+        # printed lines stay in order, and a function of the user in the thread that called
+        one = self.estimator._setting("verbose") or self.source.one_pass_at_a_time
+        runner = Workers(1) if one else self.workers
         interrupted = False
         try:
             outcomes = self._outcomes(runner)

@@ -42,6 +42,8 @@ ENGINE: dict[str, Parameter] = {
         """
         batch_size : int, default=4096
             Rows of a batch of "online" and "incremental"; of whole sequences where these are the unit.
+            "incremental" keeps two statistics, each as large as the parameters, for each block, and takes
+            more rows together where there would be more than 1024 blocks.
         """,
     ),
     "learning_decay": Parameter(

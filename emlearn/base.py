@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import closing
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -14,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._blocks import BlockReader, MappedRows, is_mapped
+from ._blocks import BlockReader, MappedRows, is_mapped, text_classes
 from ._dask import DaskSource
 from ._data import check_data, check_length, check_weights, is_dask
 from ._fit import ACCELERATORS, Fit
@@ -288,14 +289,18 @@ class EMMixin(CallbackSupportMixin):
         """Fit the model to data that need not fit in memory: a block of rows at a time.
 
         Each iteration is a pass over the blocks, and a first one learns what has to be known of all rows. The fit is
-        that of :meth:`fit`, from a start that is drawn from 100 000 of the rows where there are more.
+        that of :meth:`fit`, from a start that is drawn from a sample of the rows where there are more than memory may
+        hold: of at most 100 000 rows and about a million numbers, but no fewer than 2000 rows, and 50 for each
+        component.
 
         Parameters
         ----------
         blocks : callable or sequence
             A function without arguments that returns an iterator of the blocks, the same ones at each call; or a list
             of them. A block is a table of shape (n_rows, n_features), or a pair of it and a dict of what ``fit``
-            takes beside it, such as ``{"sample_weight": w}``. Sequences are whole in a block.
+            takes beside it, such as ``{"sample_weight": w}``. Sequences are whole in a block. The function is
+            called, and its iterators read, in the thread that calls ``fit_blocks``, one pass after the other:
+            connections and cursors of a database may be used. ``n_jobs`` threads share the E-step of each pass.
 
         Returns
         -------
@@ -328,6 +333,7 @@ class EMMixin(CallbackSupportMixin):
     def _fit_source(self, source: Source, y: Any) -> Self:
         warm = self._continues()
         self._check_against(source)
+        self._check_start(source)
         auto = self._setting("n_init") == "auto"
         n_runs = (
             1 if warm or self._repeatable_start() else None if auto else self._setting("n_init")
@@ -335,7 +341,7 @@ class EMMixin(CallbackSupportMixin):
         for name in ("_online", "_bound_prior", "n_steps_"):  # of rows that partial_fit took in
             vars(self).pop(name, None)
         n_threads = self._n_threads(source, 1 if n_runs == 1 else 2)
-        with single_threaded_blas(), Workers(n_threads) as workers:
+        with closing(source), single_threaded_blas(), Workers(n_threads) as workers:
             Fit(self, source, y, workers, n_runs, warm).run()
         self._note_rows(source)
         return self
@@ -381,13 +387,29 @@ class EMMixin(CallbackSupportMixin):
         fold = {} if source.in_memory else {"fold": source.fold}
         return self._fit_model(sample.X, sample.sample_weight, **fold)
 
+    def _survey(self, seed: tuple[int, ...] = (0,), most: int | None = None) -> Survey:
+        """A first pass over rows that are not in memory, with a sample that has enough for a start."""
+        return Survey(seed, most, least=max(2000, 50 * getattr(self, "n_components", 1)))
+
     def _stream(self, blocks: Any) -> Stream:
-        read, survey = BlockReader(blocks, self._read_block), Survey()
+        read, survey = BlockReader(blocks, self._read_block), self._survey()
         reset = not self._continues()
-        if reset and self._learn(read):
-            reset = False
+        if reset:
+            reset = not self._learn(read)
+            if read.classes is not None:
+                self._set_classes(read.classes)
         for block in read(reset=reset):
             survey.add(block)
+        if reset and read.classes is not None:  # labels have numbers now
+            self._set_classes(read.classes)
+            survey = self._survey()
+            for block in read():
+                survey.add(block)
+        if survey.n_rows == 0:
+            raise ValueError(
+                "A pass over the blocks gave no rows. There are no blocks, or they seem to be an iterator that can be"
+                " read only once: give a function that returns the same blocks each time it is called."
+            )
         return Stream(read, self._blocks, survey)
 
     def _check_parameters(self) -> None:
@@ -396,6 +418,12 @@ class EMMixin(CallbackSupportMixin):
     def _learn(self, reader: BlockReader) -> bool:
         """Learn from all blocks what is to be known before the first is read; False if there is nothing."""
         return False
+
+    def _set_classes(self, classes: np.ndarray) -> None:
+        """Remember the classes of labels, where there are any."""
+
+    def _check_start(self, source: Source) -> None:
+        """ValueError where the start that the constructor was given does not fit the data."""
 
     def _mapped(self, X: Any, y: Any, metadata: dict[str, Any]) -> Source:
         """A file that is mapped into memory, a block at a time."""
@@ -406,16 +434,26 @@ class EMMixin(CallbackSupportMixin):
                 lambda: (np.array(X[rows], subok=False) for rows in parts), self._read_block
             )
             reset = not self._learn(read)
+            classes = text_classes(metadata.get("labels"))
+            if classes is not None:
+                if reset:
+                    self._check_data(np.array(X[parts[0]], subok=False), reset=True)
+                    reset = False
+                self._set_classes(classes)
         pieces = self._pieces(X, metadata)
-        rows, survey = MappedRows(X, pieces, self._read_block), Survey()
+        rows, survey = MappedRows(X, pieces, self._read_block), self._survey()
         for piece, _ in pieces:
             survey.add(rows.load(piece, reset))
             reset = False
-        return MappedFile(rows, [piece for piece, _ in pieces], self._blocks, survey)
+        slices = [piece for piece, _ in pieces]
+        return MappedFile(rows, slices, self._blocks, survey)
 
     def _pieces(self, X: Any, metadata: dict[str, Any]) -> list[tuple[slice, dict[str, Any]]]:
         """The rows of each block of a large table, and what belongs to them."""
         n, d = X.shape
+        weight = metadata.get("sample_weight")
+        if weight is not None and np.ndim(weight) == 0:
+            metadata = {**metadata, "sample_weight": np.full(n, weight)}
         given = {name: check_length(value, n, name) for name, value in metadata.items()}
         return [
             (rows, {name: value[rows] for name, value in given.items() if value is not None})

@@ -1,5 +1,7 @@
 """Fits to blocks that are read anew in each pass, and to files that are mapped into memory."""
 
+import gc
+import sqlite3
 import time
 from itertools import pairwise
 
@@ -9,6 +11,7 @@ import pytest
 from scipy import sparse
 
 import emlearn._blocks
+import emlearn.em.incremental
 import emlearn.em.sources
 from emlearn.datasets import load_faithful, load_geyser
 from emlearn.distributions import Categorical, Gaussian, Product
@@ -355,3 +358,228 @@ def test_blocks_of_a_file_that_wait_are_not_written_over(tmp_path, read_in_block
             fits.append(model.fit(rows, lengths=[300, 300, 300]))
     np.testing.assert_array_equal(fits[0].means_, fits[1].means_)
     np.testing.assert_array_equal(fits[0].restart_lower_bounds_, fits[1].restart_lower_bounds_)
+
+
+# -------------------------------------------------- where blocks come from
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_function_is_read_in_the_thread_that_called(n_jobs):
+    database = sqlite3.connect(":memory:")  # refuses other threads
+    database.execute("create table eruptions (duration real, waiting real)")
+    database.executemany("insert into eruptions values (?, ?)", FAITHFUL.tolist())
+    running = []
+
+    def blocks():
+        running.append(1)
+        assert len(running) == 1
+        cursor = database.execute("select * from eruptions")
+        while rows := cursor.fetchmany(100):
+            yield np.array(rows)
+        running.pop()
+
+    settings = {"random_state": 0, "n_init": 4, "init_params": "random_from_data"}
+    with block_rows(30):
+        found = GaussianMixture(2, n_jobs=n_jobs, **settings).fit_blocks(blocks)
+    database.close()
+    assert_same(GaussianMixture(2, **settings).fit(FAITHFUL), found, rtol=1e-8)
+
+
+def test_incremental_em_keeps_a_bounded_number_of_statistics(monkeypatch):
+    kept = []
+
+    class Counted(emlearn.em.incremental.MergeTree):
+        def __init__(self, leaves):
+            kept.append(len(leaves))
+            super().__init__(leaves)
+
+    monkeypatch.setattr(emlearn.em.incremental, "MergeTree", Counted)
+    X = RNG.standard_normal((3000, 1))
+    settings = {"algorithm": "incremental", "batch_size": 1, "random_state": 0, "tol": 0.1}
+    GaussianMixture(1, **settings).fit(X)
+    GaussianMixture(1, **settings).fit(X[:900])
+    assert kept == [1000, 900]
+
+
+def test_a_start_has_enough_rows_whatever_their_size(monkeypatch):
+    monkeypatch.setattr(emlearn.em.sources, "_START_NUMBERS", 30_000)
+    wide = Survey(least=2000)
+    for first in range(0, 10_000, 1000):
+        wide.add(Block(np.zeros((1000, 100)), None, None, first))
+    assert 1900 <= wide.sample.n_rows <= 2000
+    rows = sparse.random(1000, 100_000, density=3e-5, format="csr", random_state=0)
+    thin = Survey(least=10)
+    for first in range(0, 20_000, 1000):
+        thin.add(Block(rows, None, None, first))
+    assert 9000 <= thin.sample.n_rows <= 11_000  # of 3 numbers each
+    mixture = PoissonMixture(60)
+    assert mixture._survey().least == 3000
+    assert PoissonMixture(2)._survey().least == 2000
+
+
+def test_a_sample_is_even_where_rows_become_thinner(monkeypatch):
+    monkeypatch.setattr(emlearn.em.sources, "_START_NUMBERS", 6_000)
+    survey = Survey()
+    for number in range(60):
+        X = np.full((500, 20), number + 1.0)
+        X[:, 1:] *= number < 20  # 20 numbers in the first rows, 1 in the others
+        survey.add(Block(sparse.csr_matrix(X), None, None, 500 * number))
+    kept = survey.sample.X[:, 0].toarray()
+    assert abs(np.mean(kept <= 20) - 1 / 3) < 0.1
+
+
+@pytest.mark.parametrize(
+    "model", [CategoricalMixture(2), MixedMixture(2), GaussianMixture(2)], ids=str
+)
+def test_an_iterator_that_is_exhausted_is_an_error(model):
+    iterator = iter(pieces(np.arange(272).reshape(-1, 1) % 3))
+    with pytest.raises(ValueError, match="only once"):
+        model.fit_blocks(lambda: iterator)
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_no_blocks_are_an_error(warm_start):
+    mixture = GaussianMixture(2, random_state=0, warm_start=warm_start).fit(FAITHFUL)
+    with pytest.raises(ValueError, match="no blocks"):
+        mixture.fit_blocks(lambda: iter(()))
+
+
+@pytest.mark.parametrize(
+    ("block", "wrong"),
+    [
+        ((FAITHFUL, {"weights": np.ones(272)}), "its dict has 'weights'"),
+        ((FAITHFUL, {0: np.ones(272)}), "its dict has 0"),
+        ((FAITHFUL, np.ones(272)), "it is a tuple of 2: ndarray, ndarray"),
+        ((FAITHFUL, None), "it is a tuple of 2: ndarray, NoneType"),
+        ((FAITHFUL, np.ones(272), np.zeros(272)), "it is a tuple of 3"),
+    ],
+)
+@pytest.mark.parametrize("model", [GaussianMixture(2), GaussianHMM(2)], ids=str)
+def test_a_block_is_a_table_or_a_pair(model, block, wrong):
+    with pytest.raises(TypeError, match=f"Block 1: {wrong}.*table, or a pair .*sample_weight, lab"):
+        model.fit_blocks([FAITHFUL, block])
+
+
+def test_a_block_may_be_a_tuple_of_sequences():
+    whole = GaussianHMM(2, random_state=0).fit(GEYSER, lengths=[100, 199])
+    found = GaussianHMM(2, random_state=0).fit_blocks([(GEYSER[:100], GEYSER[100:])])
+    assert_same(whole, found)
+
+
+# ----------------------------------------- files that are not what they were
+
+
+@pytest.mark.parametrize("change", ["replaced", "moved", "deleted", "shorter", "middle"])
+def test_rows_are_those_of_the_map(tmp_path, read_in_blocks, change):
+    X = RNG.standard_normal((40_000, 2)) + 5 * (np.arange(40_000) % 2)[:, None]
+    rows = mapped(tmp_path, X)
+    path, new = tmp_path / "rows.bin", tmp_path / "new.bin"
+    if change in ("replaced", "moved"):
+        (X + 100.0).tofile(new)
+    elif change == "shorter":
+        X[:100].tofile(new)
+    elif change == "middle":  # little is different
+        other = X.copy()
+        other[1000:3000] += 100.0
+        other.tofile(new)
+    if change == "moved":
+        path.rename(tmp_path / "old.bin")
+    if change == "deleted":
+        path.unlink()
+    else:
+        new.replace(path)
+    settings = {"random_state": 0, "init_params": "random_from_data", "tol": 1e-2}
+    found = GaussianMixture(2, **settings).fit(rows)
+    assert_same(GaussianMixture(2, **settings).fit(X), found)
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_the_file_is_closed(tmp_path, read_in_blocks, monkeypatch):
+    opened = []
+
+    def kept(*given):
+        opened.append(file_of(*given))
+        return opened[-1]
+
+    file_of = emlearn._blocks._file_of
+    monkeypatch.setattr(emlearn._blocks, "_file_of", kept)
+    GaussianMixture(2, random_state=0).fit(mapped(tmp_path, FAITHFUL))
+    assert [file.closed for file in opened] == [True]
+    bad = FAITHFUL.copy()
+    bad[200, 1] = np.inf
+    with pytest.raises(ValueError, match="infinity"):
+        GaussianMixture(2).fit(mapped(tmp_path, bad))
+    gc.collect()
+    assert [file.closed for file in opened] == [True, True]
+
+
+# ------------------------------------------ what fit in memory takes as well
+
+WAYS = ["blocks", "mapped"]
+
+
+def fit_way(way, model, X, tmp_path, cuts=CUTS, **metadata):
+    if way == "mapped":
+        with block_rows(50):
+            return model.fit(mapped(tmp_path, X), **metadata)
+    blocks = [
+        (X[a:b], {k: v if np.ndim(v) == 0 else v[a:b] for k, v in metadata.items()})
+        for a, b in pairwise(cuts)
+    ]
+    return model.fit_blocks(lambda: iter(blocks))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("algorithm", ["batch", "online", "incremental"])
+def test_a_block_may_count_nothing(tmp_path, read_in_blocks, way, algorithm):
+    weights = np.r_[np.zeros(131), np.ones(141)]
+    settings = {"algorithm": algorithm, "batch_size": 40, "random_state": 0}
+    found = fit_way(way, GaussianMixture(2, **settings), FAITHFUL, tmp_path, sample_weight=weights)
+    whole = GaussianMixture(2, **settings).fit(FAITHFUL, sample_weight=weights)
+    assert found.lower_bound_ == pytest.approx(whole.lower_bound_, rel=1e-2)
+    if algorithm == "batch":
+        assert_same(whole, found, rtol=1e-8)
+    with pytest.raises(ValueError, match="all weights are zero"):
+        fit_way(way, GaussianMixture(2), FAITHFUL, tmp_path, sample_weight=0 * weights)
+    with pytest.raises(ValueError, match="sample_weight"):
+        GaussianMixture(2).fit_blocks([FAITHFUL, (FAITHFUL, {"sample_weight": np.zeros(3)})])
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("model", [GaussianMixture, GaussianHMM])
+def test_one_weight_for_all_rows(tmp_path, read_in_blocks, way, model):
+    cuts = [0, 272] if model is GaussianHMM else CUTS
+    found = fit_way(way, model(2, random_state=0), FAITHFUL, tmp_path, cuts, sample_weight=2.0)
+    assert_same(model(2, random_state=0).fit(FAITHFUL, sample_weight=2.0), found, rtol=1e-8)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("model", [GaussianMixture, MixedMixture])
+def test_texts_that_are_sorted_by_row(tmp_path, read_in_blocks, way, model):
+    X = FAITHFUL[np.argsort(FAITHFUL[:, 0])]
+    labels = np.where(np.arange(272) < 136, "short", "long").astype(object)
+    labels[::3] = None
+    metadata = {"labels": labels}
+    again = model(2, random_state=0).fit(X, labels=(X[:, 0] > 3).astype(int))
+    for fitted in (model(2, random_state=0), again):  # what an earlier fit knew is forgotten
+        found = fit_way(way, fitted, X, tmp_path, **metadata)
+        whole = model(2, random_state=0).fit(X, **metadata)
+        assert found.classes_.tolist() == whole.classes_.tolist() == ["long", "short"]
+        assert_same(whole, found, rtol=1e-8)
+    with pytest.raises(ValueError, match="more than n_components"):
+        fit_way(way, model(1), X, tmp_path, **metadata)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_start_of_all_rows_and_a_sample(tmp_path, read_in_blocks, monkeypatch, way):
+    init = (FAITHFUL[:, 0] > 3).astype(int)
+    found = fit_way(way, GaussianMixture(2, init_params=init), FAITHFUL, tmp_path)
+    assert_same(GaussianMixture(2, init_params=init).fit(FAITHFUL), found, rtol=1e-8)
+    monkeypatch.setattr(emlearn.em.sources, "_START_ROWS", 100)
+    for given in (init, np.eye(2)[init]):
+        with pytest.raises(ValueError, match=r"sample of \d+ of the 272 rows"):
+            fit_way(way, GaussianMixture(2, init_params=given), FAITHFUL, tmp_path)
+    known = fit_way(way, GaussianMixture(2, random_state=0), FAITHFUL, tmp_path, labels=init)
+    assert known.lower_bound_ == pytest.approx(
+        GaussianMixture(2).fit(FAITHFUL, labels=init).lower_bound_
+    )

@@ -388,6 +388,23 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
         self.classes_ = classes if before is None else np.union1d(before, classes)
         return codes
 
+    def _set_classes(self, classes: np.ndarray) -> None:
+        if len(classes) > self.n_components:
+            raise ValueError(
+                f"labels has {len(classes)} classes, more than n_components = {self.n_components}. Raise it."
+            )
+        self.classes_ = classes
+
+    def _check_start(self, source: Source) -> None:
+        n, method = source.sample.n_rows, self._start_method()
+        given = not (method is None or isinstance(method, str | Mapping) or callable(method))
+        if given and n < source.shape[0] and self._needs_start() and not self._continues():
+            raise ValueError(
+                f"init_params has a value for each row, but a start is drawn from a sample of {n} of the"
+                f" {source.shape[0]} rows, as they are not all in memory. Name a method such as 'kmeans', or give a"
+                " function of the rows of the sample, or the labels that are known: labels=..."
+            )
+
     def _check_enough_rows(self, source: Source, least: int) -> None:
         """ValueError where there are fewer rows than ``least``, or than components."""
         if source.goes_on and not self._needs_start():

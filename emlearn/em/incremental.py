@@ -12,6 +12,9 @@ from .statistics import Statistics
 
 __all__ = ["IncrementalState", "MergeTree"]
 
+# each block has its statistics in memory, twice with the sums of the tree
+_MOST_BLOCKS = 1024
+
 
 class MergeTree:
     """The merged statistics of many blocks, of which one is replaced at a time.
@@ -64,7 +67,9 @@ def _pair(below: list[Statistics], i: int) -> Statistics:
 class IncrementalState(OnlineState):
     """An iteration is a pass over the blocks, in their order: the E-step of one block, then an M-step.
 
-    Each M-step raises a lower bound of the objective, which the blocks' statistics of other parameters make.
+    Each M-step raises a lower bound of the objective, which the blocks' statistics of other parameters make. Two
+    statistics are kept for each block, of which there are about 1024 at most: blocks are larger than ``batch_size``
+    where there would be more.
 
     References
     ----------
@@ -108,7 +113,8 @@ class IncrementalState(OnlineState):
         self.n_e_steps = 1
 
     def _batches(self) -> Any:
-        return self.problem.source.batches(self.batch_size, None)
+        source = self.problem.source
+        return source.batches(max(self.batch_size, -(-source.shape[0] // _MOST_BLOCKS)), None)
 
     def step(self) -> tuple[float, float]:
         """One pass."""

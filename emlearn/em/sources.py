@@ -12,13 +12,13 @@ import numpy as np
 from scipy import sparse
 
 from .threads import Workers
-from .units import Units, take_rows
+from .units import Units, row_size, take_rows
 
 __all__ = ["Block", "InMemory", "MappedFile", "Source", "Stream", "Survey"]
 
 T = TypeVar("T")
 
-# rows that starts are drawn from where there are more than memory may hold: at most so many, of so many numbers
+# rows that starts are drawn from where there are more than memory may hold: at most so many, of so many stored numbers
 _START_ROWS, _START_NUMBERS = 100_000, 1_000_000
 
 # batches whose rows are shuffled together, where not all are in memory
@@ -134,17 +134,22 @@ class Survey:
         Of these numbers: surveys that are merged have different ones.
     most : int or None
         Rows of a sample; None is the usual number.
+    least : int, default=1
+        Rows of a sample, up to ``most``, however many numbers they hold.
     """
 
-    def __init__(self, seed: tuple[int, ...] = (0,), most: int | None = None) -> None:
-        self.most = _START_ROWS if most is None else most
+    def __init__(
+        self, seed: tuple[int, ...] = (0,), most: int | None = None, least: int = 1
+    ) -> None:
+        self.most, self.least = _START_ROWS if most is None else most, least
         self.n_rows, self.n_units, self.weight, self.n_counting = 0, 0, 0.0, 0
         self.n_features = -1
         self.dtype: Any = None
         self.weighted = self.labelled = False
         self._rng = np.random.default_rng(seed)
         self._kept: list[tuple[np.ndarray, Block]] = []
-        self._n_kept = 0
+        self._n_kept, self._n_numbers = 0, 0.0
+        self._cut = np.inf  # units with higher numbers have been let go
 
     def add(self, block: Block) -> None:
         """One more block, which follows those before."""
@@ -159,19 +164,22 @@ class Survey:
         self.dtype = (
             block.X.dtype if self.dtype is None else np.result_type(self.dtype, block.X.dtype)
         )
-        self._kept.append((self._rng.uniform(size=block.n_units), block))
-        self._n_kept += block.n_rows
+        self._n_numbers += row_size(block.X) * block.n_rows
+        kept = _below(self._cut, self._rng.uniform(size=block.n_units), block)
+        self._kept += kept
+        self._n_kept += sum(block.n_rows for _, block in kept)
         self._prune(2 * self._room())
 
     def merge(self, other: Survey) -> Survey:
         """This and another, whose blocks follow; neither has more rows in its sample than it may."""
         both = copy.copy(self)
-        for name in ("n_rows", "n_units", "weight", "n_counting", "_n_kept"):
+        for name in ("n_rows", "n_units", "weight", "n_counting", "_n_numbers"):
             setattr(both, name, getattr(self, name) + getattr(other, name))
         both.weighted = self.weighted or other.weighted
         both.labelled = self.labelled or other.labelled
         both.dtype = np.result_type(self.dtype, other.dtype)
-        both._kept = self._kept + other._kept
+        both._cut = min(self._cut, other._cut)
+        both._keep(self._kept + other._kept)
         return both.prune()
 
     def prune(self) -> Survey:
@@ -180,7 +188,8 @@ class Survey:
         return self
 
     def _room(self) -> int:
-        return max(1, min(self.most, _START_NUMBERS // max(1, self.n_features)))
+        size = max(1.0, self._n_numbers / max(1, self.n_rows))
+        return max(1, min(self.most, max(self.least, int(_START_NUMBERS // size))))
 
     def _prune(self, most: int) -> None:
         if self._n_kept <= most:
@@ -191,13 +200,12 @@ class Survey:
         cut = keys[
             order[: max(1, int(np.searchsorted(np.cumsum(lengths[order]), self._room(), "right")))]
         ].max()
-        kept = []
-        for keys, block in self._kept:
-            units = np.flatnonzero(keys <= cut)
-            if len(units):  # a copy, so that the block itself can be let go
-                kept.append((keys[units], block.gather(units)))
-        self._kept = kept
-        self._n_kept = sum(block.n_rows for _, block in kept)
+        self._cut = min(self._cut, cut)
+        self._keep(self._kept)
+
+    def _keep(self, pairs: list[tuple[np.ndarray, Block]]) -> None:
+        self._kept = [kept for pair in pairs for kept in _below(self._cut, *pair)]
+        self._n_kept = sum(block.n_rows for _, block in self._kept)
 
     @property
     def sample(self) -> Block:
@@ -206,6 +214,15 @@ class Survey:
         sample = concatenate_blocks([block for _, block in self._kept])
         self._kept = [(np.concatenate([keys for keys, _ in self._kept]), sample)]
         return sample
+
+
+def _below(cut: float, keys: np.ndarray, block: Block) -> list[tuple[np.ndarray, Block]]:
+    """The units of a block whose random numbers are not above the cut, if there are any."""
+    units = np.flatnonzero(keys <= cut)
+    if len(units) == len(keys):
+        return [(keys, block)]
+    # a copy, so that the block itself can be let go
+    return [(keys[units], block.gather(units))] if len(units) else []
 
 
 def _lengths(block: Block) -> np.ndarray:
@@ -241,9 +258,13 @@ class Source(ABC):
     in_memory = False
     #: True where blocks are elsewhere, and functions go to them
     remote = False
+    #: True where a pass runs code of the user, which must stay in the thread that called
+    one_pass_at_a_time = False
 
     def _describe(self, survey: Survey) -> None:
         """What a first pass found."""
+        if survey.weight == 0:
+            raise ValueError("sample_weight: all weights are zero; at least one row must count.")
         self.sample = survey.sample
         self.shape, self.dtype = (survey.n_rows, survey.n_features), survey.dtype
         self.weight, self.n_counting = survey.weight, survey.n_counting
@@ -262,6 +283,9 @@ class Source(ABC):
         """``merge`` of ``function(block)`` over the blocks, in their order."""
         calls = (partial(_apply, function, part) for part in self.parts())
         return (workers or Workers(1)).map_reduce(calls, merge)
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to let go of
+        """Let go of files; the fit has ended."""
 
     def in_range(self) -> Source:
         """The same with weights whose products neither vanish nor overflow."""
@@ -419,6 +443,8 @@ class Stream(Source):
         What the first pass found.
     """
 
+    one_pass_at_a_time = True
+
     def __init__(self, read: Callable[[], Iterable[Block]], split: Split, survey: Survey) -> None:
         self.read, self.split = read, split
         self._describe(survey)
@@ -453,7 +479,8 @@ class MappedFile(Source):
     ----------
     rows : object
         ``load(rows)`` copies the rows of a slice, checks and encodes them, and returns a block;
-        ``lend(function, rows)`` is a function of such a block, whose memory is then used again.
+        ``lend(function, rows)`` is a function of such a block, whose memory is then used again; ``close()`` lets go of
+        the file.
     slices : list of slice
         The blocks.
     survey : Survey
@@ -463,6 +490,9 @@ class MappedFile(Source):
     def __init__(self, rows: Any, slices: list[slice], split: Split, survey: Survey) -> None:
         self.rows, self.slices, self.split = rows, slices, split
         self._describe(survey)
+
+    def close(self) -> None:
+        self.rows.close()
 
     def parts(self) -> Iterator[Callable[[], Block]]:
         return (partial(self.rows.load, rows) for rows in self.slices)

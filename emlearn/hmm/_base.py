@@ -193,7 +193,9 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         given = dict(metadata)
         n, d = X.shape
         ends = read_ends(n, given.pop("groups", None), given.pop("lengths", None))
-        given["sample_weight"] = spread_weights(given.get("sample_weight"), ends)
+        weights = given.get("sample_weight")
+        weights = np.full(n, weights) if weights is not None and np.ndim(weights) == 0 else weights
+        given["sample_weight"] = spread_weights(weights, ends)
         given = {name: check_length(value, n, name) for name, value in given.items()}
         begins = np.r_[0, ends[:-1]]
         pieces = []
