@@ -86,7 +86,8 @@ class EMMixin(CallbackSupportMixin):
     n_e_steps_ : int
         E-steps of the best run, the final one included.
     lower_bound_ : float
-        Mean log-likelihood of a row under the fitted parameters.
+        Mean log-likelihood of a row under the fitted parameters; after ``partial_fit`` that of the
+        batch under the parameters before it.
     lower_bounds_ : ndarray of shape (``n_iter_``,)
         The same after each M-step.
     restart_lower_bounds_ : ndarray of shape (n_runs,)
@@ -94,7 +95,10 @@ class EMMixin(CallbackSupportMixin):
     n_best_restarts_ : int
         How many starts ended as well as the best, within ``tol``.
     stop_reason_ : str
-        Begins with "converged", "max_iter", "callback" or "singular".
+        Begins with "converged", "max_iter", "callback", "singular", "interrupted" or, after
+        ``partial_fit``, "online".
+    n_steps_ : int
+        Batches that ``partial_fit`` has taken in; a fit removes it.
 
     References
     ----------
@@ -269,7 +273,8 @@ class EMMixin(CallbackSupportMixin):
         """Take in some rows: one step of online EM.
 
         The first call draws a start from its rows; what is relative to the data, such as a default prior, is so to
-        these. After a fit it goes on from that.
+        these. After a fit it goes on from that. ``lower_bound_`` is the objective of the batch under the parameters
+        before it.
 
         Parameters
         ----------

@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
+import emlearn
+from emlearn import EMMixin
 from emlearn.datasets import load_faithful, load_geyser
 from emlearn.distributions import REGISTRY
 from emlearn.em import Moments, Sums, block_rows
 from emlearn.em.incremental import MergeTree
+from emlearn.em.loop import StopReason
 from emlearn.em.online import averaged, learning_rate
+from emlearn.em.starts import METHODS
 from emlearn.hmm import GaussianHMM, PoissonHMM
 from emlearn.mixture import BayesianGaussianMixture, GaussianMixture, Mixture, PoissonMixture
 
@@ -402,3 +406,21 @@ def test_n_init_auto_stops_when_the_best_was_found_twice():
         2, n_init="auto", init_params="random", random_state=0, tol=1e-6, n_jobs=3
     ).fit(FAITHFUL)
     np.testing.assert_array_equal(many.restart_lower_bounds_, found)
+
+
+# ---------------------------------------------------------------- what is said
+
+
+@pytest.mark.parametrize("cls", [EMMixin, GaussianMixture, BayesianGaussianMixture])
+def test_the_docstrings_name_every_reason_to_stop(cls):
+    text = cls.__doc__.split("stop_reason_ : str")[1].split(" : ")[0]
+    assert [reason for reason in StopReason if f'"{reason}"' not in text] == []
+
+
+@pytest.mark.parametrize("module", [emlearn.mixture, emlearn.hmm], ids=lambda m: m.__name__)
+def test_the_docstrings_name_every_start(module):
+    for name in module.__all__:
+        text = getattr(module, name).__doc__
+        if "    init_params : " in text:
+            text = text.split("    init_params : ")[1].split("\n    random_state : ")[0]
+            assert [method for method in METHODS if f'"{method}"' not in text] == [], name

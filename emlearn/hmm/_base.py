@@ -123,7 +123,8 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
             The same as numbers of rows. Without groups and lengths X is one sequence.
         labels : array-like of shape (n_samples,), default=None
             Known states: their numbers, -1 where a row's is unknown; or texts, the classes in their order.
-            ``classes_`` keeps them.
+            ``classes_`` keeps the labels that occur; texts in order are the classes of states 0, 1, ..., whose
+            numbers ``predict`` returns.
 
         Returns
         -------
@@ -150,7 +151,8 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
     ) -> Self:
         """Take in some sequences, which are whole: one step of online EM.
 
-        The first call draws a start from its rows. After a fit it goes on from that.
+        The first call draws a start from its rows. After a fit it goes on from that. ``lower_bound_`` is the objective
+        of the batch under the parameters before it.
 
         Parameters
         ----------

@@ -100,7 +100,8 @@ class BaseMixture(ScoresMixin, DensityMixin, CompositeEstimator, ABC):
             A weight of 2 counts a row twice, a weight of 0 leaves it out.
         labels : array-like of shape (n_samples,), default=None
             Known components: their numbers, -1 where a row's is unknown; or texts, the classes in their order.
-            ``classes_`` keeps them.
+            ``classes_`` keeps the labels that occur; texts in order are the classes of components 0, 1, ..., whose
+            numbers ``predict`` returns.
 
         Returns
         -------
@@ -120,7 +121,8 @@ class BaseMixture(ScoresMixin, DensityMixin, CompositeEstimator, ABC):
         """Take in some rows: one step of online EM.
 
         The first call draws a start from its rows; what is relative to the data, such as a default prior, is so to
-        these. After a fit it goes on from that.
+        these. After a fit it goes on from that. ``lower_bound_`` is the objective of the batch under the parameters
+        before it.
 
         Parameters
         ----------

@@ -61,9 +61,10 @@ class BayesianGaussianMixture(BaseMixture):
     max_iter : int, default=100
     n_init : int, default=1
         Number of starts; the fit of the highest lower bound is kept.
-    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, array-like or callable, default="kmeans"
-        How a start is drawn; or labels of shape (n_samples,), -1 for a row left
-        out; or responsibilities of shape (n_samples, n_components); or a callable
+    init_params : str, array-like or callable, default="kmeans"
+        How a start is drawn: "kmeans", "k-means++", "random", "random_from_data", "whitened",
+        "hierarchical" or "short-runs"; or labels of shape (n_samples,), -1 for a row left out;
+        or responsibilities of shape (n_samples, n_components); or a callable
         ``(X, n_components, random_state)`` that returns one of the two.
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default="dirichlet_process"
         Sticks broken one after the other, so that early components take what
@@ -128,7 +129,12 @@ class BayesianGaussianMixture(BaseMixture):
     n_best_restarts_ : int
         How many starts ended as well as the best, within ``tol``.
     stop_reason_ : str
-        Begins with "converged", "max_iter", "callback" or "singular".
+        Begins with "converged", "max_iter", "callback", "singular", "interrupted" or, after
+        ``partial_fit``, "online".
+    n_steps_ : int
+        Batches that ``partial_fit`` has taken in; a fit removes it.
+    classes_ : ndarray
+        Where there were labels: the numbers that occur; or texts, of which class k is component k.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (``n_features_in_``,)
 

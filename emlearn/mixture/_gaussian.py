@@ -42,10 +42,12 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
     max_iter : int, default=100
     n_init : int, default=1
         Number of starts; the best fit is kept.
-    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, array-like or callable, default="kmeans"
-        How a start is drawn; or labels of shape (n_samples,), -1 for a row left
-        out; or responsibilities of shape (n_samples, n_components); or a callable
-        ``(X, n_components, random_state)`` that returns one of the two.
+    init_params : str, array-like, dict or callable, default="kmeans"
+        How a start is drawn: "kmeans", "k-means++", "random", "random_from_data", "whitened",
+        "hierarchical" or "short-runs"; or labels of shape (n_samples,), -1 for a row left out;
+        or responsibilities of shape (n_samples, n_components); or a callable
+        ``(X, n_components, random_state)`` that returns one of the two; or all
+        parameters by name, as :meth:`from_parameters` takes them.
     weights_init : array-like of shape (n_components,), default=None
     means_init : array-like of shape (n_components, n_features), default=None
     precisions_init : array-like, default=None
@@ -93,7 +95,8 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
     n_e_steps_ : int
         Its E-steps, the final one included.
     lower_bound_ : float
-        Mean log-likelihood of a row, ``score(X)``; with priors, their share on top.
+        Mean log-likelihood of a row, ``score(X)``; with priors, their share on top. After
+        ``partial_fit`` that of the batch under the parameters before it.
     lower_bounds_ : ndarray of shape (``n_iter_``,)
         The same after each M-step.
     restart_lower_bounds_ : ndarray of shape (n_init,)
@@ -105,7 +108,12 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
     n_parameters_ : int
         Free parameters.
     stop_reason_ : str
-        Begins with "converged", "max_iter", "callback" or "singular".
+        Begins with "converged", "max_iter", "callback", "singular", "interrupted" or, after
+        ``partial_fit``, "online".
+    n_steps_ : int
+        Batches that ``partial_fit`` has taken in; a fit removes it.
+    classes_ : ndarray
+        Where there were labels: the numbers that occur; or texts, of which class k is component k.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (``n_features_in_``,)
 
