@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import copy
 import math
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ._fit import first_parameters
+from .em.carried import Carried
 from .em.loop import Result, StopReason
 from .em.online import averaged, learning_rate
-from .em.packing import pack, unpack
 from .em.posteriors import PosteriorMode
 from .em.problem import ModelProblem
 from .em.sources import InMemory
@@ -39,7 +39,7 @@ def take_in(estimator: Any, source: InMemory, workers: Workers, known: bool) -> 
     SingularError
         If the M-step has no maximum; the estimator stays as it was.
     """
-    online = vars(estimator).get("_online")
+    stored = vars(estimator).get("_online")
     if known:
         model, parameters = estimator._continued_model(source), estimator.recall()
     else:
@@ -49,15 +49,13 @@ def take_in(estimator: Any, source: InMemory, workers: Workers, known: bool) -> 
             model, source, check_random_state(estimator._setting("random_state"))
         )
         parameters = first[0] if isinstance(first, list) else first
-    if online is None:
+    before = Carried(None, 0, 0.0, 0.0) if stored is None else Carried.read(stored)
+    statistics, n_steps, seen, stands_for = before
+    if statistics is None:
         expected = getattr(model, "expected_statistics", None)
         statistics = None if expected is None else expected(parameters, source=source)
-        n_steps, seen, stands_for = 0, 0.0, source.weight
-    else:
-        n_steps, seen = online["n_steps"], online["seen"]
-        statistics = unpack(json.loads(online["kinds"]), online["arrays"])
-        stands_for = online["stands_for"]
-    mode = PosteriorMode(estimator._setting("e_step"), seed=(n_steps,))
+        stands_for = source.weight
+    mode = PosteriorMode(estimator._setting("e_step"), seed=_seed(estimator, n_steps))
     problem = ModelProblem(model, source, workers, mode)
     part, value = problem.log_likelihood(parameters)
     n_steps, seen = n_steps + 1, seen + source.weight
@@ -84,13 +82,14 @@ def take_in(estimator: Any, source: InMemory, workers: Workers, known: bool) -> 
     for name, attribute in estimator._fitted_attributes(result, source.dtype).items():
         setattr(estimator, name, attribute)
     estimator.n_steps_ = n_steps
-    # numbers, texts and arrays: whoever stores estimators can store it
-    kinds, arrays = pack(statistics)
-    estimator._online = {
-        "n_steps": n_steps,
-        "seen": seen,
-        "stands_for": size,
-        "kinds": json.dumps(kinds),
-        "arrays": arrays,
-    }
+    estimator._online = Carried(statistics, n_steps, seen, size).written()
     estimator._keep_bound(model)
+
+
+def _seed(estimator: Any, n_steps: int) -> tuple[int, ...]:
+    """Of the draws of a step, where it makes some."""
+    if estimator._setting("e_step") != "stochastic":
+        return ()
+    # from a copy: a generator that the user gave draws starts only
+    drawn = copy.deepcopy(check_random_state(estimator._setting("random_state")))
+    return int(drawn.randint(2**31 - 1)), n_steps

@@ -337,7 +337,12 @@ class EMMixin(CallbackSupportMixin):
         n_runs = (
             1 if warm or self._repeatable_start() else None if auto else self._setting("n_init")
         )
-        for name in ("_online", "_bound_prior", "n_steps_"):  # of rows that partial_fit took in
+        for name in (
+            "_online",
+            "_bound_prior",
+            "_bound_from",
+            "n_steps_",
+        ):  # of rows that partial_fit took in
             vars(self).pop(name, None)
         n_threads = self._n_threads(source, 1 if n_runs == 1 else 2)
         with single_threaded_blas(), Workers(n_threads) as workers:
