@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ._fit import first_parameters
+from .em.annealing import read_schedule
 from .em.carried import Carried
 from .em.loop import Result, StopReason
 from .em.online import averaged, learning_rate
@@ -19,7 +20,21 @@ from .em.sources import InMemory
 from .em.threads import Workers
 from .exceptions import SingularError
 
-__all__ = ["take_in"]
+__all__ = ["check_one_step", "take_in"]
+
+
+def check_one_step(estimator: Any) -> None:
+    """ValueError where the constructor asks for what takes many steps over the same rows."""
+    annealing = estimator._setting("annealing")
+    for name, asked in (
+        ("annealing", annealing is not None and read_schedule(annealing) != [1.0]),
+        ("accelerate", estimator._setting("accelerate") is not None),
+    ):
+        if asked:
+            raise ValueError(
+                f"partial_fit makes one step with each batch, to which {name} does not apply. Set {name}=None, or use"
+                " fit."
+            )
 
 
 def take_in(estimator: Any, source: InMemory, workers: Workers, known: bool) -> None:

@@ -20,7 +20,7 @@ from ._data import check_data, check_length, check_weights, is_dask
 from ._fit import ACCELERATORS, Fit
 from ._lazy import added
 from ._parameters import ENGINE
-from ._partial import take_in
+from ._partial import check_one_step, take_in
 from .em import loop
 from .em.problem import ModelProblem
 from .em.reduce import row_blocks, row_size, unit_blocks
@@ -285,6 +285,11 @@ class EMMixin(CallbackSupportMixin):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If the rows cannot be used, or parameters of the constructor contradict what is known.
         """
         return self._partial_fit_data(X, y, sample_weight=sample_weight)
 
@@ -332,6 +337,8 @@ class EMMixin(CallbackSupportMixin):
 
     def _fit_source(self, source: Source, y: Any) -> Self:
         warm = self._continues()
+        if warm:
+            self._check_continues("warm_start")
         self._check_against(source)
         auto = self._setting("n_init") == "auto"
         n_runs = (
@@ -353,6 +360,9 @@ class EMMixin(CallbackSupportMixin):
     def _partial_fit_data(self, X: Any, y: Any, **metadata: Any) -> Self:
         self._check_parameters()
         known = "converged_" in vars(self)
+        check_one_step(self)
+        if known:
+            self._check_continues("partial_fit")
         block = self._read_block(X, y, reset=not known, **metadata)
         with single_threaded_blas(), Workers(self._n_threads(block.X)) as workers:
             source = InMemory(block, self._blocks)
@@ -384,6 +394,18 @@ class EMMixin(CallbackSupportMixin):
 
     def _check_against(self, source: Source) -> None:
         """ValueError where the parameters of the constructor do not fit the data."""
+
+    def _changed(self) -> str | None:
+        """What is known, in words, where the parameters of the constructor say otherwise now."""
+        return None
+
+    def _check_continues(self, how: str) -> None:
+        """ValueError where what is known cannot be gone on from with the parameters that the constructor has now."""
+        changed = self._changed()
+        if changed is not None:
+            raise ValueError(
+                f"{how} continues {changed}. Set it back, or fit with warm_start=False."
+            )
 
     def _model_for(self, source: Source) -> Any:
         """The model of a fit to these data."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
@@ -545,3 +545,52 @@ def test_a_warm_start_draws_anew(monkeypatch):
     for _ in range(4):
         mixture.fit(QUAKES)
     assert len(seeds) > 12 and len(set(seeds)) == len(seeds)
+
+
+# -------------------------------------------- what cannot be gone on from
+
+
+@pytest.mark.parametrize("learn", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    ("model", "changed", "words"),
+    [
+        (GaussianMixture(2), {"n_components": 3}, "2 components, but n_components = 3"),
+        (GaussianMixture(2), {"covariance_type": "diag"}, "covariance_type='full'"),
+        (GaussianMixture(2), {"covariance_type": "VVI"}, "covariance_type='full'"),
+        (GaussianMixture(2), {"noise": True}, "noise=False"),
+        (GaussianMixture(2), {"fixed": {"weights": [0.9, 0.1]}}, "'weights' begins with"),
+        (GaussianMixture(2), {"equal": ["means"]}, "'means' begins with"),
+        (StudentTMixture(2), {"covariance_type": "tied"}, "covariance_type='full'"),
+        (BayesianGaussianMixture(n_components=2), {"covariance_type": "tied"}, "full and"),
+        (BayesianGaussianMixture(n_components=2), {"n_components": 4}, "n_components = 4"),
+        (BayesianGaussianMixture(n_components=2), {"equal": ["means"]}, "posterior"),
+        (GaussianHMM(2), {"n_components": 3}, "2 states, but n_components = 3"),
+        (GaussianHMM(2), {"covariance_type": "diag"}, "covariance_type='full'"),
+        (GaussianHMM(2), {"topology": "linear"}, "topology"),
+        (GaussianMixture(2), {"annealing": [2.0]}, "annealing does not apply"),
+        (GaussianMixture(2), {"accelerate": "squarem"}, "accelerate does not apply"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_parameters_that_contradict_what_is_known(model, changed, words, learn):
+    model = getattr(clone(model).set_params(random_state=0), learn)(FAITHFUL)
+    before = {"means_": model.means_.copy(), "lower_bound_": model.lower_bound_}
+    old = {name: getattr(model, name) for name in changed}
+    with pytest.raises(ValueError, match=words):
+        model.set_params(**changed).partial_fit(FAITHFUL[:20])
+    for name, value in before.items():
+        np.testing.assert_array_equal(getattr(model, name), value)
+    if not {"annealing", "accelerate"} & set(changed):
+        with pytest.raises(ValueError, match=words):
+            model.set_params(warm_start=True).fit(FAITHFUL)
+    model.set_params(**old).partial_fit(FAITHFUL[:20])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_a_fit_held_does_not_stand_in_the_way(dtype):
+    X = FAITHFUL.astype(dtype)
+    held = {"fixed": {"weights": [0.3, 0.7]}, "equal": ["covariances"], "annealing": [1.0]}
+    mixture = GaussianMixture(2, random_state=0, **held).fit(X)
+    for begin in (0, 100):
+        mixture.partial_fit(X[begin : begin + 100])
+    np.testing.assert_array_equal(mixture.weights_, np.array([0.3, 0.7], dtype=dtype))

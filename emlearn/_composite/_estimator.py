@@ -360,6 +360,17 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
     def _check_parameters(self) -> None:
         self._distribution()._validate_params()
 
+    def _changed(self) -> str | None:
+        kind = getattr(self, "covariance_type", None)
+        before = vars(self).get("_fitted_covariance_type", kind)
+        if before != kind:
+            return f"a fit with covariance_type={before!r}, which is now {kind!r}"
+        return super()._changed()
+
+    def _check_continues(self, how: str) -> None:
+        super()._check_continues(how)
+        self._check_known(how)
+
     def _read_block(
         self,
         X: Any,
@@ -458,6 +469,8 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
         if self._is_constrained():
             n_features = model.distribution.shape(result.parameters.components)[1]
             self._publish_fixed(attributes, model.distribution, n_features)
+        if hasattr(self, "covariance_type"):
+            attributes["_fitted_covariance_type"] = self.covariance_type
         return {**attributes, "n_parameters_": model.n_free(result.parameters)}
 
     @abstractmethod

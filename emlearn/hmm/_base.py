@@ -167,6 +167,11 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If the rows cannot be used, or parameters of the constructor contradict what is known.
         """
         metadata = {"sample_weight": sample_weight, "groups": groups, "lengths": lengths}
         return self._partial_fit_data(X, y, labels=labels, **metadata)
@@ -223,27 +228,22 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         self._allowed()
 
     def _check_against(self, source: Source) -> None:
-        if self._continues():
-            self._check_continues()
         self._check_enough_rows(source, 2)
 
     def _note_rows(self, source: Source) -> None:
         before = vars(self).get("n_sequences_", 0) if source.goes_on else 0
         self.n_sequences_ = before + source.n_units
 
-    def _check_continues(self) -> None:
-        """ValueError where the last fit cannot be taken up with the parameters that the constructor has now."""
+    def _changed(self) -> str | None:
         if len(self.startprob_) != self.n_components:
-            raise ValueError(
-                f"warm_start continues a fit of {len(self.startprob_)} states, but n_components ="
-                f" {self.n_components}. Set it back, or fit with warm_start=False."
-            )
+            return f"a fit of {len(self.startprob_)} states, but n_components = {self.n_components}"
         start, square = self._allowed() or (True, True)
         if np.any((self.startprob_ > 0) > start) or np.any((self.transmat_ > 0) > square):
-            raise ValueError(
-                "warm_start continues a fit that has transitions, or first states, which topology or init_params"
-                " exclude now. Set them back, or fit with warm_start=False."
+            return (
+                "a fit that has transitions, or first states, which topology or init_params exclude"
+                " now"
             )
+        return super()._changed()
 
     # ---------------------------------------------------------- parameters
 

@@ -135,6 +135,11 @@ class BaseMixture(ScoresMixin, DensityMixin, CompositeEstimator, ABC):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If the rows cannot be used, or parameters of the constructor contradict what is known.
         """
         return self._partial_fit_data(X, y, sample_weight=sample_weight, labels=labels)
 
@@ -277,18 +282,17 @@ class BaseMixture(ScoresMixin, DensityMixin, CompositeEstimator, ABC):
     # ----------------------------------------------------------------- data
 
     def _check_against(self, source: Source) -> None:
-        noise = bool(self.noise)
-        if self._continues() and noise != ("noise_weight_" in vars(self)):
-            raise ValueError(
-                f"warm_start continues a fit with noise={not noise}. Set it back, or fit with"
-                " warm_start=False."
-            )
-        if self._continues() and len(self.weights_) != self.n_components:
-            raise ValueError(
-                f"warm_start continues a fit of {len(self.weights_)} components, but n_components ="
-                f" {self.n_components}. Set it back, or fit with warm_start=False."
-            )
         self._check_enough_rows(source, 2)
+
+    def _changed(self) -> str | None:
+        noise = bool(self.noise)
+        if noise != ("noise_weight_" in vars(self)):
+            return f"a fit with noise={not noise}, which is now {noise}"
+        if len(self.weights_) != self.n_components:
+            return (
+                f"a fit of {len(self.weights_)} components, but n_components = {self.n_components}"
+            )
+        return super()._changed()
 
     def _set_fitted(self, result: Any, dtype: Any) -> None:
         for name in (*NOISE_NAMES, "noise_volume"):  # of an earlier fit

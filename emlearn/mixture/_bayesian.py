@@ -309,20 +309,23 @@ class BayesianGaussianMixture(BaseMixture):
 
     # ---------------------------------------------------------------- prior
 
-    def _check_against(self, source: Source) -> None:
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
         if self._is_constrained():
             raise ValueError(
                 "fixed, equal: the parameters of a Bayesian mixture are a posterior distribution, of which no value"
                 " can be fixed. GaussianMixture takes them, with priors of the others: prior,"
                 " weight_concentration_prior."
             )
+
+    def _changed(self) -> str | None:
         kinds = self.covariance_type, self.weight_concentration_prior_type
         before = vars(self).get("_fitted_kinds", kinds)
-        if self._continues() and before != kinds:
-            raise ValueError(
-                f"warm_start continues a fit of {' and '.join(before)}, which is now {' and '.join(kinds)}."
-                " Set it back, or fit with warm_start=False."
-            )
+        if before != kinds:
+            return f"a fit of {' and '.join(before)}, which is now {' and '.join(kinds)}"
+        return super()._changed()
+
+    def _check_against(self, source: Source) -> None:
         super()._check_against(source)
         prior = self._read_prior(source)
         self.weight_concentration_prior_ = prior.concentration

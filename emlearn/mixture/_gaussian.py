@@ -320,12 +320,6 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
         return super()._needs_start() and any(given is None for given in self._given())
 
     def _check_against(self, source: Source) -> None:
-        before = vars(self).get("_fitted_covariance_type", self.covariance_type)
-        if self._continues() and before != self.covariance_type:
-            raise ValueError(
-                f"warm_start continues a fit with covariance_type={before!r}, which is now"
-                f" {self.covariance_type!r}. Set it back, or fit with warm_start=False."
-            )
         super()._check_against(source)
         self._read_given(source.shape[1])
         method = self.init_params if isinstance(self.init_params, str) else None
@@ -417,7 +411,3 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
             if not len(singular):
                 return GaussianParameters(means, covariance, factor)
         raise SingularError(SINGULAR_MESSAGE)
-
-    def _fitted_attributes(self, result: Any, dtype: Any) -> dict[str, Any]:
-        attributes = super()._fitted_attributes(result, dtype)
-        return {**attributes, "_fitted_covariance_type": self.covariance_type}
