@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -201,8 +202,8 @@ def check_labels(
     Parameters
     ----------
     labels : array-like of shape (n,) or None
-        Whole numbers from 0 to ``n_components - 1``, -1 where the component is unknown; or texts, the classes in their
-        order, with -1 or None.
+        Whole numbers from 0 to ``n_components - 1``, -1 or None where the component is unknown; or texts, the classes
+        in their order, with -1 or None.
     n : int
     n_components : int
 
@@ -221,6 +222,8 @@ def check_labels(
     array = check_length(labels, n, "labels")
     if array is None:
         return None, None
+    if array.dtype.kind not in "iufb":
+        array = _as_numbers(array)
     if array.dtype.kind in "iufb":
         if not np.all(np.isfinite(array)) or np.any(array != np.round(array)):
             raise ValueError("labels must be whole numbers; use -1 where the component is unknown.")
@@ -246,6 +249,15 @@ def check_labels(
         codes[known] = inside
         classes = np.array(classes.tolist())
     return (codes, classes) if len(classes) else (None, None)
+
+
+def _as_numbers(names: np.ndarray) -> np.ndarray:
+    """Labels that are numbers, though some are None, as numbers; others as they are."""
+    values = names.tolist()
+    known = [not _is_unknown(value) for value in values]
+    if not all(isinstance(v, Real) for v, k in zip(values, known, strict=True) if k):
+        return names
+    return np.array([v if k else -1 for v, k in zip(values, known, strict=True)], dtype=np.float64)
 
 
 def _is_unknown(name: Any) -> bool:

@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state
 
 from ._watch import FitWatch
 from .em.annealing import anneal, read_schedule
+from .em.carried import Carried
 from .em.fingerprint import data_fingerprint
 from .em.incremental import IncrementalState
 from .em.journal import Journal
@@ -79,7 +80,7 @@ class Fit:
         self.tol, self.max_iter = estimator._setting("tol"), estimator._setting("max_iter")
         self.random_state = check_random_state(estimator._setting("random_state"))
         self._check_settings()
-        self.model = estimator._model_for(source)
+        self.model, self.weight = estimator._model_for(source), source.weight
         if getattr(self.model, "unit_free", True):  # beside a prior, the unit of the weights counts
             self.source = source = source.in_range()
         self.watch = FitWatch(estimator, source, y, n_runs)
@@ -97,6 +98,10 @@ class Fit:
         seeds = self.algorithm == "online" or self.kind == "stochastic" or self.schedule != [1.0]
         # drawn from a copy, so that the starts are those of batch EM
         self.seed = (int(copy.deepcopy(self.random_state).randint(2**31 - 1)),) if seeds else ()
+        # a fit that goes on makes other draws than the one before
+        self.n_warm = 1 + vars(estimator).get("_n_warm", 0) if warm else 0
+        if self.seed and warm:
+            self.seed = (self.seed[0] + self.n_warm,)
 
     def _check_settings(self) -> None:
         setting = self.estimator._setting
@@ -301,11 +306,25 @@ class Fit:
             detail = f"interrupted: with {len(runs)} runs begun, of which the best had ended"
             best = replace(best, reason=StopReason.INTERRUPTED, detail=detail)
         estimator._set_fitted(best, self.source.dtype)
+        estimator._n_warm = self.n_warm
+        self._carry(best)
         bounds = [o.objective if isinstance(o, Result) else math.nan for o in outcomes]
         near = np.abs(np.array(bounds) - best.objective) <= max(self.tol, _TIE)
         estimator.restart_lower_bounds_ = np.array(bounds)
         estimator.n_best_restarts_ = self.n_found or int(near.sum())
         self._warn_about(best, outcomes)
+
+    def _carry(self, best: Result) -> None:
+        """Keep what partial_fit goes on from."""
+        statistics = best.statistics
+        try:
+            if statistics is None and best.reason is not StopReason.INTERRUPTED:
+                statistics = self.problem.e_step(best.parameters)[0]
+            carried = Carried(statistics, 0, self.weight, self.problem.rows).written()
+        except (SingularError, TypeError):  # of a class that only this process knows
+            carried = Carried(None, 0, self.weight, self.problem.rows).written()
+        self.estimator._online = carried
+        self.estimator._keep_bound(self.model)
 
     def _warn_about(self, best: Result, outcomes: list[Outcome]) -> None:
         lost = [outcome for outcome in outcomes if isinstance(outcome, SingularError)]

@@ -99,10 +99,10 @@ ENGINE: dict[str, Parameter] = {
     "equal": Parameter(
         None,
         Any,
-        ["array-like", dict, None],
+        ["array-like", str, dict, None],
         """
-        equal : sequence of str, dict or None, default=None
-            Names of parameters that all components share; or by name an array of bool, in the shape of one
+        equal : str, sequence of str, dict or None, default=None
+            Name, or names, of parameters that all components share; or by name an array of bool, in the shape of one
             component's, True where they share an element.
         """,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import copy
 import math
 from typing import Any
 
@@ -10,16 +10,31 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ._fit import first_parameters
+from .em.annealing import read_schedule
+from .em.carried import Carried
 from .em.loop import Result, StopReason
 from .em.online import averaged, learning_rate
-from .em.packing import pack, unpack
 from .em.posteriors import PosteriorMode
 from .em.problem import ModelProblem
 from .em.sources import InMemory
 from .em.threads import Workers
 from .exceptions import SingularError
 
-__all__ = ["take_in"]
+__all__ = ["check_one_step", "take_in"]
+
+
+def check_one_step(estimator: Any) -> None:
+    """ValueError where the constructor asks for what takes many steps over the same rows."""
+    annealing = estimator._setting("annealing")
+    for name, asked in (
+        ("annealing", annealing is not None and read_schedule(annealing) != [1.0]),
+        ("accelerate", estimator._setting("accelerate") is not None),
+    ):
+        if asked:
+            raise ValueError(
+                f"partial_fit makes one step with each batch, to which {name} does not apply. Set {name}=None, or use"
+                " fit."
+            )
 
 
 def take_in(estimator: Any, source: InMemory, workers: Workers, known: bool) -> None:
@@ -39,7 +54,7 @@ def take_in(estimator: Any, source: InMemory, workers: Workers, known: bool) -> 
     SingularError
         If the M-step has no maximum; the estimator stays as it was.
     """
-    online = vars(estimator).get("_online")
+    stored = vars(estimator).get("_online")
     if known:
         model, parameters = estimator._continued_model(source), estimator.recall()
     else:
@@ -49,15 +64,13 @@ def take_in(estimator: Any, source: InMemory, workers: Workers, known: bool) -> 
             model, source, check_random_state(estimator._setting("random_state"))
         )
         parameters = first[0] if isinstance(first, list) else first
-    if online is None:
+    before = Carried(None, 0, 0.0, 0.0) if stored is None else Carried.read(stored)
+    statistics, n_steps, seen, stands_for = before
+    if statistics is None:
         expected = getattr(model, "expected_statistics", None)
         statistics = None if expected is None else expected(parameters, source=source)
-        n_steps, seen, stands_for = 0, 0.0, source.weight
-    else:
-        n_steps, seen = online["n_steps"], online["seen"]
-        statistics = unpack(json.loads(online["kinds"]), online["arrays"])
-        stands_for = online["stands_for"]
-    mode = PosteriorMode(estimator._setting("e_step"), seed=(n_steps,))
+        stands_for = source.weight
+    mode = PosteriorMode(estimator._setting("e_step"), seed=_seed(estimator, n_steps))
     problem = ModelProblem(model, source, workers, mode)
     part, value = problem.log_likelihood(parameters)
     n_steps, seen = n_steps + 1, seen + source.weight
@@ -84,13 +97,14 @@ def take_in(estimator: Any, source: InMemory, workers: Workers, known: bool) -> 
     for name, attribute in estimator._fitted_attributes(result, source.dtype).items():
         setattr(estimator, name, attribute)
     estimator.n_steps_ = n_steps
-    # numbers, texts and arrays: whoever stores estimators can store it
-    kinds, arrays = pack(statistics)
-    estimator._online = {
-        "n_steps": n_steps,
-        "seen": seen,
-        "stands_for": size,
-        "kinds": json.dumps(kinds),
-        "arrays": arrays,
-    }
+    estimator._online = Carried(statistics, n_steps, seen, size).written()
     estimator._keep_bound(model)
+
+
+def _seed(estimator: Any, n_steps: int) -> tuple[int, ...]:
+    """Of the draws of a step, where it makes some."""
+    if estimator._setting("e_step") != "stochastic":
+        return ()
+    # from a copy: a generator that the user gave draws starts only
+    drawn = copy.deepcopy(check_random_state(estimator._setting("random_state")))
+    return int(drawn.randint(2**31 - 1)), n_steps

@@ -21,7 +21,7 @@ from ._data import check_data, check_length, check_weights, is_dask
 from ._fit import ACCELERATORS, Fit
 from ._lazy import added
 from ._parameters import ENGINE
-from ._partial import take_in
+from ._partial import check_one_step, take_in
 from .em import loop
 from .em.problem import ModelProblem
 from .em.reduce import row_blocks, row_size, unit_blocks
@@ -87,7 +87,8 @@ class EMMixin(CallbackSupportMixin):
     n_e_steps_ : int
         E-steps of the best run, the final one included.
     lower_bound_ : float
-        Mean log-likelihood of a row under the fitted parameters.
+        Mean log-likelihood of a row under the fitted parameters; after ``partial_fit`` that of the
+        batch under the parameters before it.
     lower_bounds_ : ndarray of shape (``n_iter_``,)
         The same after each M-step.
     restart_lower_bounds_ : ndarray of shape (n_runs,)
@@ -95,7 +96,10 @@ class EMMixin(CallbackSupportMixin):
     n_best_restarts_ : int
         How many starts ended as well as the best, within ``tol``.
     stop_reason_ : str
-        Begins with "converged", "max_iter", "callback" or "singular".
+        Begins with "converged", "max_iter", "callback", "singular", "interrupted" or, after
+        ``partial_fit``, "online".
+    n_steps_ : int
+        Batches that ``partial_fit`` has taken in; a fit removes it.
 
     References
     ----------
@@ -270,7 +274,8 @@ class EMMixin(CallbackSupportMixin):
         """Take in some rows: one step of online EM.
 
         The first call draws a start from its rows; what is relative to the data, such as a default prior, is so to
-        these. After a fit it goes on from that.
+        these. After a fit it goes on from that. ``lower_bound_`` is the objective of the batch under the parameters
+        before it.
 
         Parameters
         ----------
@@ -281,6 +286,11 @@ class EMMixin(CallbackSupportMixin):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If the rows cannot be used, or parameters of the constructor contradict what is known.
         """
         return self._partial_fit_data(X, y, sample_weight=sample_weight)
 
@@ -332,13 +342,20 @@ class EMMixin(CallbackSupportMixin):
 
     def _fit_source(self, source: Source, y: Any) -> Self:
         warm = self._continues()
+        if warm:
+            self._check_continues("warm_start")
         self._check_against(source)
         self._check_start(source)
         auto = self._setting("n_init") == "auto"
         n_runs = (
             1 if warm or self._repeatable_start() else None if auto else self._setting("n_init")
         )
-        for name in ("_online", "_bound_prior", "n_steps_"):  # of rows that partial_fit took in
+        for name in (
+            "_online",
+            "_bound_prior",
+            "_bound_from",
+            "n_steps_",
+        ):  # of rows that partial_fit took in
             vars(self).pop(name, None)
         n_threads = self._n_threads(source, 1 if n_runs == 1 else 2)
         with closing(source), single_threaded_blas(), Workers(n_threads) as workers:
@@ -349,6 +366,9 @@ class EMMixin(CallbackSupportMixin):
     def _partial_fit_data(self, X: Any, y: Any, **metadata: Any) -> Self:
         self._check_parameters()
         known = "converged_" in vars(self)
+        check_one_step(self)
+        if known:
+            self._check_continues("partial_fit")
         block = self._read_block(X, y, reset=not known, **metadata)
         with single_threaded_blas(), Workers(self._n_threads(block.X)) as workers:
             source = InMemory(block, self._blocks)
@@ -380,6 +400,18 @@ class EMMixin(CallbackSupportMixin):
 
     def _check_against(self, source: Source) -> None:
         """ValueError where the parameters of the constructor do not fit the data."""
+
+    def _changed(self) -> str | None:
+        """What is known, in words, where the parameters of the constructor say otherwise now."""
+        return None
+
+    def _check_continues(self, how: str) -> None:
+        """ValueError where what is known cannot be gone on from with the parameters that the constructor has now."""
+        changed = self._changed()
+        if changed is not None:
+            raise ValueError(
+                f"{how} continues {changed}. Set it back, or fit with warm_start=False."
+            )
 
     def _model_for(self, source: Source) -> Any:
         """The model of a fit to these data."""

@@ -823,3 +823,14 @@ def test_warm_start_of_other_values():
 def test_constraints_read_nothing():
     assert not Constraints.read(None, None, {"rates": Space((2, 1))})
     assert not Constraints.read({"rates": [[nan], [nan]]}, {}, {"rates": Space((2, 1))})
+
+
+@pytest.mark.filterwarnings("ignore", category=ConvergenceWarning)
+def test_one_name_may_be_said_without_a_list():
+    settings = {"n_components": 2, "init_params": Z, "max_iter": 5, "tol": 0.0}
+    one = GaussianMixture(**settings, equal="means").fit(NUMBERS)
+    several = GaussianMixture(**settings, equal=["means"]).fit(NUMBERS)
+    np.testing.assert_array_equal(one.means_, several.means_)
+    np.testing.assert_array_equal(one.means_[0], one.means_[1])
+    with pytest.raises(ValueError, match="there is no parameter 'mean'"):
+        GaussianMixture(2, equal="mean").fit(NUMBERS)

@@ -201,3 +201,15 @@ def test_no_known_label_is_no_label():
     none = GaussianMixture(3, random_state=0).fit(X, labels=np.full(150, -1))
     np.testing.assert_array_equal(plain.means_, none.means_)
     assert not hasattr(none, "classes_")
+
+
+@pytest.mark.parametrize("unknown", [None, np.nan, -1])
+def test_numbers_beside_none_are_the_numbers_of_components(unknown):
+    labels = np.where(Y == 0, 2, -1)
+    beside = [2 if y == 2 else unknown for y in labels]
+    mixture = GaussianMixture(3, random_state=0).fit(X, labels=np.array(beside, dtype=object))
+    plain = GaussianMixture(3, random_state=0).fit(X, labels=labels)
+    np.testing.assert_array_equal(mixture.means_, plain.means_)
+    np.testing.assert_array_equal(mixture.classes_, [2])
+    with pytest.raises(ValueError, match="from 0 to n_components - 1 = 2"):
+        GaussianMixture(3).fit(X, labels=np.array([7, *[unknown] * 149], dtype=object))

@@ -8,16 +8,28 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import BaseEstimator, clone
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
+import emlearn
+from emlearn import EMMixin
 from emlearn.datasets import load_faithful, load_geyser
-from emlearn.distributions import REGISTRY
+from emlearn.distributions import REGISTRY, NormalInverseWishart
 from emlearn.em import Moments, Sums, block_rows
 from emlearn.em.incremental import MergeTree
+from emlearn.em.loop import StopReason
 from emlearn.em.online import averaged, learning_rate
+from emlearn.em.posteriors import PosteriorMode
+from emlearn.em.starts import METHODS
 from emlearn.hmm import GaussianHMM, PoissonHMM
-from emlearn.mixture import BayesianGaussianMixture, GaussianMixture, Mixture, PoissonMixture
+from emlearn.mixture import (
+    BayesianGaussianMixture,
+    GaussianMixture,
+    Mixture,
+    PoissonMixture,
+    StudentTMixture,
+)
 
 HERE = Path(__file__).parent / "reference"
 CASES = {c["id"]: c for c in json.loads((HERE / "online_em.json").read_text())["cases"]}
@@ -402,3 +414,183 @@ def test_n_init_auto_stops_when_the_best_was_found_twice():
         2, n_init="auto", init_params="random", random_state=0, tol=1e-6, n_jobs=3
     ).fit(FAITHFUL)
     np.testing.assert_array_equal(many.restart_lower_bounds_, found)
+
+
+# ---------------------------------------------------------------- what is said
+
+
+@pytest.mark.parametrize("cls", [EMMixin, GaussianMixture, BayesianGaussianMixture])
+def test_the_docstrings_name_every_reason_to_stop(cls):
+    text = cls.__doc__.split("stop_reason_ : str")[1].split(" : ")[0]
+    assert [reason for reason in StopReason if f'"{reason}"' not in text] == []
+
+
+@pytest.mark.parametrize("module", [emlearn.mixture, emlearn.hmm], ids=lambda m: m.__name__)
+def test_the_docstrings_name_every_start(module):
+    for name in module.__all__:
+        text = getattr(module, name).__doc__
+        if "    init_params : " in text:
+            text = text.split("    init_params : ")[1].split("\n    random_state : ")[0]
+            assert [method for method in METHODS if f'"{method}"' not in text] == [], name
+
+
+# --------------------------------------------------------- what a fit hands on
+
+
+@pytest.mark.filterwarnings("ignore", category=ConvergenceWarning)
+@pytest.mark.parametrize(
+    "settings_",
+    [
+        {},
+        {"algorithm": "online", "batch_size": 50},
+        {"algorithm": "incremental", "batch_size": 50},
+        {"e_step": "stochastic"},
+        {"e_step": "hard"},
+        {"annealing": [2.0]},
+        {"accelerate": "squarem"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("cls", [StudentTMixture, BayesianGaussianMixture, PoissonMixture])
+def test_a_few_rows_after_a_fit_do_not_replace_it(cls, settings_):
+    X = QUAKES if cls is PoissonMixture else FAITHFUL
+    model = cls(n_components=2, random_state=0, max_iter=20, **settings_).fit(X)
+    before = model.score(X)
+    model.set_params(e_step="soft", annealing=None, accelerate=None)
+    pickle.loads(pickle.dumps(model)).partial_fit(X[:3])
+    model.partial_fit(X[:3])
+    assert abs(model.score(X) - before) < 0.3
+    assert model.n_steps_ == 1
+
+
+class Average(EMMixin, BaseEstimator):
+    """The mean of rows, by EM."""
+
+    def __init__(self, learning_decay=0.7):
+        self.learning_decay = learning_decay
+
+    def initial_parameters(self, X, sample_weight, random_state):
+        return {"mean": 0.0}
+
+    def e_step(self, parameters, X, sample_weight):
+        w = np.ones(len(X)) if sample_weight is None else sample_weight
+        value = -0.5 * w @ (X[:, 0] - parameters["mean"]) ** 2
+        return Sums({"n": w.sum(), "x": w @ X[:, 0]}), value
+
+    def m_step(self, statistics, parameters):
+        return {"mean": statistics["x"] / statistics["n"]}
+
+
+def test_a_model_of_ones_own_goes_on_from_a_fit():
+    model = Average().fit(np.ones((1000, 1)))
+    assert model.partial_fit(np.zeros((10, 1))).mean_ == pytest.approx(
+        1 - learning_rate(1, 0.7, 10)
+    )
+
+
+def test_a_prior_weighs_against_all_rows_that_were_seen():
+    prior = NormalInverseWishart(mean=[0.0, 0.0], mean_count=200.0)
+    X = np.random.default_rng(0).normal(size=(10_000, 2)) + 5.0
+    mixture = GaussianMixture(1, prior=prior).fit(X)
+    before = mixture.means_.copy()
+    mixture.partial_fit(X[:20])
+    batch = X[:20].mean(axis=0)
+    rate = learning_rate(1, 0.7, 10.0)
+    mean = (1 - rate) * X.mean(axis=0) + rate * batch
+    np.testing.assert_allclose(mixture.means_[0], mean * 10_020 / 10_220, rtol=1e-10)
+    assert np.abs(mixture.means_ - before).max() < 0.5
+
+
+def test_a_prior_that_was_bound_to_the_rows_of_a_fit_stays_so():
+    mixture = GaussianMixture(2, prior="default", random_state=0).fit(FAITHFUL)
+    scale = mixture._bound_prior.scale
+    mixture.partial_fit(FAITHFUL[:20] * 3)
+    np.testing.assert_array_equal(mixture._bound_prior.scale, scale)
+    mixture = pickle.loads(pickle.dumps(mixture)).partial_fit(FAITHFUL[:20])
+    np.testing.assert_array_equal(mixture._bound_prior.scale, scale)
+    # until another is said, in place too
+    mixture.set_params(prior=NormalInverseWishart(mean_count=3.0)).partial_fit(FAITHFUL[:20])
+    assert mixture._bound_prior.mean_count == 3.0
+    mixture.set_params(prior__mean_count=5.0).partial_fit(FAITHFUL[:20])
+    assert mixture._bound_prior.mean_count == 5.0
+    mixture.set_params(prior=None).partial_fit(FAITHFUL[:20])
+    assert not hasattr(mixture, "_bound_prior")
+
+
+# --------------------------------------------------------------------- seeds
+
+
+def test_draws_depend_on_the_seed_and_are_never_the_same_twice():
+    def step(seed):
+        start = {"weights": [0.5, 0.5], "rates": [[18.0], [20.0]]}
+        return PoissonMixture(2, init_params=start, e_step="stochastic", random_state=seed)
+
+    one, again, other = (step(seed).partial_fit(QUAKES).rates_ for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, other)
+    given = np.random.RandomState(0)
+    state = given.get_state()[1].copy()
+    step(given).partial_fit(QUAKES)
+    np.testing.assert_array_equal(given.get_state()[1], state)
+
+
+@pytest.mark.filterwarnings("ignore", category=ConvergenceWarning)
+def test_a_warm_start_draws_anew(monkeypatch):
+    seeds = []
+    draws = PosteriorMode.generator
+    monkeypatch.setattr(
+        PosteriorMode, "generator", lambda mode: seeds.append(mode.seed) or draws(mode)
+    )
+    mixture = PoissonMixture(2, e_step="stochastic", random_state=0, warm_start=True, max_iter=3)
+    for _ in range(4):
+        mixture.fit(QUAKES)
+    assert len(seeds) > 12 and len(set(seeds)) == len(seeds)
+
+
+# -------------------------------------------- what cannot be gone on from
+
+
+@pytest.mark.parametrize("learn", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    ("model", "changed", "words"),
+    [
+        (GaussianMixture(2), {"n_components": 3}, "2 components, but n_components = 3"),
+        (GaussianMixture(2), {"covariance_type": "diag"}, "covariance_type='full'"),
+        (GaussianMixture(2), {"covariance_type": "VVI"}, "covariance_type='full'"),
+        (GaussianMixture(2), {"noise": True}, "noise=False"),
+        (GaussianMixture(2), {"fixed": {"weights": [0.9, 0.1]}}, "'weights' begins with"),
+        (GaussianMixture(2), {"equal": ["means"]}, "'means' begins with"),
+        (StudentTMixture(2), {"covariance_type": "tied"}, "covariance_type='full'"),
+        (BayesianGaussianMixture(n_components=2), {"covariance_type": "tied"}, "full and"),
+        (BayesianGaussianMixture(n_components=2), {"n_components": 4}, "n_components = 4"),
+        (BayesianGaussianMixture(n_components=2), {"equal": ["means"]}, "posterior"),
+        (GaussianHMM(2), {"n_components": 3}, "2 states, but n_components = 3"),
+        (GaussianHMM(2), {"covariance_type": "diag"}, "covariance_type='full'"),
+        (GaussianHMM(2), {"topology": "linear"}, "topology"),
+        (GaussianMixture(2), {"annealing": [2.0]}, "annealing does not apply"),
+        (GaussianMixture(2), {"accelerate": "squarem"}, "accelerate does not apply"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_parameters_that_contradict_what_is_known(model, changed, words, learn):
+    model = getattr(clone(model).set_params(random_state=0), learn)(FAITHFUL)
+    before = {"means_": model.means_.copy(), "lower_bound_": model.lower_bound_}
+    old = {name: getattr(model, name) for name in changed}
+    with pytest.raises(ValueError, match=words):
+        model.set_params(**changed).partial_fit(FAITHFUL[:20])
+    for name, value in before.items():
+        np.testing.assert_array_equal(getattr(model, name), value)
+    if not {"annealing", "accelerate"} & set(changed):
+        with pytest.raises(ValueError, match=words):
+            model.set_params(warm_start=True).fit(FAITHFUL)
+    model.set_params(**old).partial_fit(FAITHFUL[:20])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_a_fit_held_does_not_stand_in_the_way(dtype):
+    X = FAITHFUL.astype(dtype)
+    held = {"fixed": {"weights": [0.3, 0.7]}, "equal": ["covariances"], "annealing": [1.0]}
+    mixture = GaussianMixture(2, random_state=0, **held).fit(X)
+    for begin in (0, 100):
+        mixture.partial_fit(X[begin : begin + 100])
+    np.testing.assert_array_equal(mixture.weights_, np.array([0.3, 0.7], dtype=dtype))

@@ -29,7 +29,9 @@ class ConstrainedMixin:
     def _constrain(self, model: CompositeModel, n_features: int) -> CompositeModel:
         """The model of a fit with what is fixed or equal in it."""
         if self._is_constrained():
-            self._check_starts(self._said(model.distribution, n_features))
+            if not self._continues():
+                said = self._said(model.distribution, n_features)
+                said.check_start(self._given_start(), "init_params")
             found = self._constraints(model.distribution, n_features)
             model.latent_constraints, model.constraints = found
         return model
@@ -62,13 +64,14 @@ class ConstrainedMixin:
             settled = distribution.settle(settled, self.n_components, n_features)
         return self._settle_latent(latent), settled
 
-    def _check_starts(self, said: Constraints) -> None:
-        """ValueError where a run would begin with other values than those that are fixed."""
-        if self._continues():
-            published = self.publish(self.recall())
-            said.check_start({n[:-1]: v for n, v in published.items()}, "warm_start")
+    def _check_known(self, how: str) -> None:
+        """ValueError where the parameters that are known are other than those that are fixed."""
+        if not self._is_constrained():
             return
-        said.check_start(self._given_start(), "init_params")
+        model, parameters = self._fitted_model(), self.recall()
+        n_features = model.distribution.shape(parameters.components)[1]
+        published = {name[:-1]: value for name, value in self.publish(parameters).items()}
+        self._said(model.distribution, n_features).check_start(published, how)
 
     def _given_start(self) -> dict[str, Any]:
         """Parameters that the user gave to begin with, by their published names."""

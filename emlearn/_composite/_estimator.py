@@ -8,6 +8,7 @@ from functools import cache, partial
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
+import joblib
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
@@ -109,7 +110,7 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
 
     def _continued_model(self, source: Source) -> CompositeModel:
         prior = vars(self).get("_bound_prior")
-        if prior is None:
+        if prior is None or self._bound_from != _mark(self.prior):
             return self._model_for(source)
         model = self._assemble(self._resolved(), prior, self._latent_prior())
         if not self._is_constrained():
@@ -117,10 +118,13 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
         return self._constrain(model, model.distribution.shape(self.recall().components)[1])
 
     def _keep_bound(self, model: CompositeModel) -> None:
-        # what was said relative to the data is so to the first rows
+        # what was said relative to the data is so to the first rows, until another is said
         prior = getattr(model, "prior", None)
         if isinstance(prior, Prior):
-            self._bound_prior = prior
+            self._bound_prior, self._bound_from = prior, _mark(self.prior)
+        else:
+            for name in ("_bound_prior", "_bound_from"):
+                vars(self).pop(name, None)
 
     def row_cost(self, n_features: float) -> float:
         return self._resolved().row_cost(self.n_components, n_features)
@@ -356,6 +360,17 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
     def _check_parameters(self) -> None:
         self._distribution()._validate_params()
 
+    def _changed(self) -> str | None:
+        kind = getattr(self, "covariance_type", None)
+        before = vars(self).get("_fitted_covariance_type", kind)
+        if before != kind:
+            return f"a fit with covariance_type={before!r}, which is now {kind!r}"
+        return super()._changed()
+
+    def _check_continues(self, how: str) -> None:
+        super()._check_continues(how)
+        self._check_known(how)
+
     def _read_block(
         self,
         X: Any,
@@ -471,6 +486,8 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
         if self._is_constrained():
             n_features = model.distribution.shape(result.parameters.components)[1]
             self._publish_fixed(attributes, model.distribution, n_features)
+        if hasattr(self, "covariance_type"):
+            attributes["_fitted_covariance_type"] = self.covariance_type
         return {**attributes, "n_parameters_": model.n_free(result.parameters)}
 
     @abstractmethod
@@ -492,6 +509,11 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
 def _parameter_names(family: type[Distribution]) -> list[str]:
     """Names of the hyper-parameters: reading a signature takes longer than a step of a small model."""
     return family._get_param_names()
+
+
+def _mark(prior: Any) -> str | None:
+    """By what a prior that was said is known again."""
+    return prior if prior is None or isinstance(prior, str) else joblib.hash(prior)
 
 
 def _rows(X: Any) -> Any:

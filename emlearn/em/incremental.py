@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..exceptions import SingularError
+from .loop import Result, StopReason
 from .online import OnlineState
 from .statistics import Statistics
 
@@ -137,6 +139,11 @@ class IncrementalState(OnlineState):
         change = objective - (self.objectives[-1] if self.objectives else -math.inf)
         self._keep(parameters, None, objective, objective, change)
         return math.inf, change
+
+    def result(
+        self, reason: StopReason = StopReason.CALLBACK, detail: str = "the run has not ended"
+    ) -> Result:
+        return replace(super().result(reason, detail), statistics=self.tree.root)
 
     def saved(self, accelerator: Any) -> dict[str, Any]:
         return {**super().saved(accelerator), "leaves": list(self.tree.leaves)}

@@ -83,6 +83,9 @@ class Result:
     fell : tuple of (int, float), or None
         The first iteration at which the objective fell by more than the model's law and rounding
         allow, and by how much.
+    statistics : Statistics or None
+        The last ones, which a fit that goes on with other rows takes up; None if they are not those of
+        ``parameters``.
     """
 
     parameters: Any
@@ -94,6 +97,7 @@ class Result:
     reason: StopReason
     detail: str
     fell: tuple[int, float] | None = None
+    statistics: Statistics | None = None
 
     @property
     def converged(self) -> bool:
@@ -345,4 +349,5 @@ class RunState:
             reason=reason,
             detail=f"{reason}: {detail}",
             fell=self.fell,
+            statistics=self.statistics,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..exceptions import SingularError
@@ -85,6 +86,7 @@ class StochasticState(RunState):
         now = self.sound
         self.sound = max(now, self.best, key=lambda moment: moment[1])
         try:
-            return super().result(reason, detail)
+            result = super().result(reason, detail)
+            return result if self.sound is now else replace(result, statistics=None)
         finally:
             self.sound = now

@@ -123,7 +123,8 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
             The same as numbers of rows. Without groups and lengths X is one sequence.
         labels : array-like of shape (n_samples,), default=None
             Known states: their numbers, -1 where a row's is unknown; or texts, the classes in their order.
-            ``classes_`` keeps them.
+            ``classes_`` keeps the labels that occur; texts in order are the classes of states 0, 1, ..., whose
+            numbers ``predict`` returns.
 
         Returns
         -------
@@ -150,7 +151,8 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
     ) -> Self:
         """Take in some sequences, which are whole: one step of online EM.
 
-        The first call draws a start from its rows. After a fit it goes on from that.
+        The first call draws a start from its rows. After a fit it goes on from that. ``lower_bound_`` is the objective
+        of the batch under the parameters before it.
 
         Parameters
         ----------
@@ -165,6 +167,11 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If the rows cannot be used, or parameters of the constructor contradict what is known.
         """
         metadata = {"sample_weight": sample_weight, "groups": groups, "lengths": lengths}
         return self._partial_fit_data(X, y, labels=labels, **metadata)
@@ -223,27 +230,22 @@ class BaseHMM(InferenceMixin, DensityMixin, CompositeEstimator, ABC):
         self._allowed()
 
     def _check_against(self, source: Source) -> None:
-        if self._continues():
-            self._check_continues()
         self._check_enough_rows(source, 2)
 
     def _note_rows(self, source: Source) -> None:
         before = vars(self).get("n_sequences_", 0) if source.goes_on else 0
         self.n_sequences_ = before + source.n_units
 
-    def _check_continues(self) -> None:
-        """ValueError where the last fit cannot be taken up with the parameters that the constructor has now."""
+    def _changed(self) -> str | None:
         if len(self.startprob_) != self.n_components:
-            raise ValueError(
-                f"warm_start continues a fit of {len(self.startprob_)} states, but n_components ="
-                f" {self.n_components}. Set it back, or fit with warm_start=False."
-            )
+            return f"a fit of {len(self.startprob_)} states, but n_components = {self.n_components}"
         start, square = self._allowed() or (True, True)
         if np.any((self.startprob_ > 0) > start) or np.any((self.transmat_ > 0) > square):
-            raise ValueError(
-                "warm_start continues a fit that has transitions, or first states, which topology or init_params"
-                " exclude now. Set them back, or fit with warm_start=False."
+            return (
+                "a fit that has transitions, or first states, which topology or init_params exclude"
+                " now"
             )
+        return super()._changed()
 
     # ---------------------------------------------------------- parameters
 

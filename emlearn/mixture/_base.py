@@ -100,7 +100,8 @@ class BaseMixture(ScoresMixin, DensityMixin, CompositeEstimator, ABC):
             A weight of 2 counts a row twice, a weight of 0 leaves it out.
         labels : array-like of shape (n_samples,), default=None
             Known components: their numbers, -1 where a row's is unknown; or texts, the classes in their order.
-            ``classes_`` keeps them.
+            ``classes_`` keeps the labels that occur; texts in order are the classes of components 0, 1, ..., whose
+            numbers ``predict`` returns.
 
         Returns
         -------
@@ -120,7 +121,8 @@ class BaseMixture(ScoresMixin, DensityMixin, CompositeEstimator, ABC):
         """Take in some rows: one step of online EM.
 
         The first call draws a start from its rows; what is relative to the data, such as a default prior, is so to
-        these. After a fit it goes on from that.
+        these. After a fit it goes on from that. ``lower_bound_`` is the objective of the batch under the parameters
+        before it.
 
         Parameters
         ----------
@@ -133,6 +135,11 @@ class BaseMixture(ScoresMixin, DensityMixin, CompositeEstimator, ABC):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If the rows cannot be used, or parameters of the constructor contradict what is known.
         """
         return self._partial_fit_data(X, y, sample_weight=sample_weight, labels=labels)
 
@@ -275,18 +282,17 @@ class BaseMixture(ScoresMixin, DensityMixin, CompositeEstimator, ABC):
     # ----------------------------------------------------------------- data
 
     def _check_against(self, source: Source) -> None:
-        noise = bool(self.noise)
-        if self._continues() and noise != ("noise_weight_" in vars(self)):
-            raise ValueError(
-                f"warm_start continues a fit with noise={not noise}. Set it back, or fit with"
-                " warm_start=False."
-            )
-        if self._continues() and len(self.weights_) != self.n_components:
-            raise ValueError(
-                f"warm_start continues a fit of {len(self.weights_)} components, but n_components ="
-                f" {self.n_components}. Set it back, or fit with warm_start=False."
-            )
         self._check_enough_rows(source, 2)
+
+    def _changed(self) -> str | None:
+        noise = bool(self.noise)
+        if noise != ("noise_weight_" in vars(self)):
+            return f"a fit with noise={not noise}, which is now {noise}"
+        if len(self.weights_) != self.n_components:
+            return (
+                f"a fit of {len(self.weights_)} components, but n_components = {self.n_components}"
+            )
+        return super()._changed()
 
     def _set_fitted(self, result: Any, dtype: Any) -> None:
         for name in (*NOISE_NAMES, "noise_volume"):  # of an earlier fit

@@ -61,9 +61,10 @@ class BayesianGaussianMixture(BaseMixture):
     max_iter : int, default=100
     n_init : int, default=1
         Number of starts; the fit of the highest lower bound is kept.
-    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, array-like or callable, default="kmeans"
-        How a start is drawn; or labels of shape (n_samples,), -1 for a row left
-        out; or responsibilities of shape (n_samples, n_components); or a callable
+    init_params : str, array-like or callable, default="kmeans"
+        How a start is drawn: "kmeans", "k-means++", "random", "random_from_data", "whitened",
+        "hierarchical" or "short-runs"; or labels of shape (n_samples,), -1 for a row left out;
+        or responsibilities of shape (n_samples, n_components); or a callable
         ``(X, n_components, random_state)`` that returns one of the two.
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default="dirichlet_process"
         Sticks broken one after the other, so that early components take what
@@ -128,7 +129,12 @@ class BayesianGaussianMixture(BaseMixture):
     n_best_restarts_ : int
         How many starts ended as well as the best, within ``tol``.
     stop_reason_ : str
-        Begins with "converged", "max_iter", "callback" or "singular".
+        Begins with "converged", "max_iter", "callback", "singular", "interrupted" or, after
+        ``partial_fit``, "online".
+    n_steps_ : int
+        Batches that ``partial_fit`` has taken in; a fit removes it.
+    classes_ : ndarray
+        Where there were labels: the numbers that occur; or texts, of which class k is component k.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (``n_features_in_``,)
 
@@ -303,20 +309,23 @@ class BayesianGaussianMixture(BaseMixture):
 
     # ---------------------------------------------------------------- prior
 
-    def _check_against(self, source: Source) -> None:
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
         if self._is_constrained():
             raise ValueError(
                 "fixed, equal: the parameters of a Bayesian mixture are a posterior distribution, of which no value"
                 " can be fixed. GaussianMixture takes them, with priors of the others: prior,"
                 " weight_concentration_prior."
             )
+
+    def _changed(self) -> str | None:
         kinds = self.covariance_type, self.weight_concentration_prior_type
         before = vars(self).get("_fitted_kinds", kinds)
-        if self._continues() and before != kinds:
-            raise ValueError(
-                f"warm_start continues a fit of {' and '.join(before)}, which is now {' and '.join(kinds)}."
-                " Set it back, or fit with warm_start=False."
-            )
+        if before != kinds:
+            return f"a fit of {' and '.join(before)}, which is now {' and '.join(kinds)}"
+        return super()._changed()
+
+    def _check_against(self, source: Source) -> None:
         super()._check_against(source)
         prior = self._read_prior(source)
         self.weight_concentration_prior_ = prior.concentration

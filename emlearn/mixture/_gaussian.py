@@ -42,10 +42,12 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
     max_iter : int, default=100
     n_init : int, default=1
         Number of starts; the best fit is kept.
-    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, array-like or callable, default="kmeans"
-        How a start is drawn; or labels of shape (n_samples,), -1 for a row left
-        out; or responsibilities of shape (n_samples, n_components); or a callable
-        ``(X, n_components, random_state)`` that returns one of the two.
+    init_params : str, array-like, dict or callable, default="kmeans"
+        How a start is drawn: "kmeans", "k-means++", "random", "random_from_data", "whitened",
+        "hierarchical" or "short-runs"; or labels of shape (n_samples,), -1 for a row left out;
+        or responsibilities of shape (n_samples, n_components); or a callable
+        ``(X, n_components, random_state)`` that returns one of the two; or all
+        parameters by name, as :meth:`from_parameters` takes them.
     weights_init : array-like of shape (n_components,), default=None
     means_init : array-like of shape (n_components, n_features), default=None
     precisions_init : array-like, default=None
@@ -93,7 +95,8 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
     n_e_steps_ : int
         Its E-steps, the final one included.
     lower_bound_ : float
-        Mean log-likelihood of a row, ``score(X)``; with priors, their share on top.
+        Mean log-likelihood of a row, ``score(X)``; with priors, their share on top. After
+        ``partial_fit`` that of the batch under the parameters before it.
     lower_bounds_ : ndarray of shape (``n_iter_``,)
         The same after each M-step.
     restart_lower_bounds_ : ndarray of shape (n_init,)
@@ -105,7 +108,12 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
     n_parameters_ : int
         Free parameters.
     stop_reason_ : str
-        Begins with "converged", "max_iter", "callback" or "singular".
+        Begins with "converged", "max_iter", "callback", "singular", "interrupted" or, after
+        ``partial_fit``, "online".
+    n_steps_ : int
+        Batches that ``partial_fit`` has taken in; a fit removes it.
+    classes_ : ndarray
+        Where there were labels: the numbers that occur; or texts, of which class k is component k.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (``n_features_in_``,)
 
@@ -312,12 +320,6 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
         return super()._needs_start() and any(given is None for given in self._given())
 
     def _check_against(self, source: Source) -> None:
-        before = vars(self).get("_fitted_covariance_type", self.covariance_type)
-        if self._continues() and before != self.covariance_type:
-            raise ValueError(
-                f"warm_start continues a fit with covariance_type={before!r}, which is now"
-                f" {self.covariance_type!r}. Set it back, or fit with warm_start=False."
-            )
         super()._check_against(source)
         self._read_given(source.shape[1])
         method = self.init_params if isinstance(self.init_params, str) else None
@@ -409,7 +411,3 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
             if not len(singular):
                 return GaussianParameters(means, covariance, factor)
         raise SingularError(SINGULAR_MESSAGE)
-
-    def _fitted_attributes(self, result: Any, dtype: Any) -> dict[str, Any]:
-        attributes = super()._fitted_attributes(result, dtype)
-        return {**attributes, "_fitted_covariance_type": self.covariance_type}

@@ -38,9 +38,10 @@ class VonMisesFisherMixture(BaseMixture):
     max_iter : int, default=100
     n_init : int, default=1
         Number of starts; the best fit is kept.
-    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, array-like, dict or callable, default="kmeans"
-        How a start is drawn; or labels of shape (n_samples,), -1 for a row left
-        out; or responsibilities of shape (n_samples, n_components); or a callable
+    init_params : str, array-like, dict or callable, default="kmeans"
+        How a start is drawn: "kmeans", "k-means++", "random", "random_from_data", "whitened",
+        "hierarchical" or "short-runs"; or labels of shape (n_samples,), -1 for a row left out;
+        or responsibilities of shape (n_samples, n_components); or a callable
         ``(X, n_components, random_state)`` that returns one of the two; or all
         parameters by name, as :meth:`from_parameters` takes them.
     random_state : int, RandomState instance or None, default=None
