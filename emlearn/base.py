@@ -389,7 +389,8 @@ class EMMixin(CallbackSupportMixin):
 
     def _survey(self, seed: tuple[int, ...] = (0,), most: int | None = None) -> Survey:
         """A first pass over rows that are not in memory, with a sample that has enough for a start."""
-        return Survey(seed, most, least=max(2000, 50 * getattr(self, "n_components", 1)))
+        K = getattr(self, "n_components", 1)
+        return Survey(seed, most, least=max(2000, 50 * K if isinstance(K, Integral) else 0))
 
     def _stream(self, blocks: Any) -> Stream:
         read, survey = BlockReader(blocks, self._read_block), self._survey()
