@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import mmap
 import os
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from inspect import signature
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +15,8 @@ from ._data import check_labels
 from .em.sources import Block
 
 __all__ = ["BlockReader", "MappedRows", "is_mapped", "read_part", "text_classes"]
+
+T = TypeVar("T")
 
 # a mapped file of less is read whole
 _MAPPED_BYTES = 2**27
@@ -190,9 +191,9 @@ def _is_behind(file: IO[bytes], X: np.memmap) -> bool:
 class MappedRows:
     """Copies of the rows of a mapped file, which leave none of it in memory.
 
-    Rows that lie one after the other in the file are read from it, into memory that each thread uses again: pages that
-    are mapped, and let go, cost more than the E-step. Others are copied from the map, and so is all
-    of a map whose file has been deleted, or replaced by another one of the same name.
+    Rows that lie one after the other in the file are read from it, into memory that is used again: pages that
+    are mapped, and let go, cost more than the E-step. Others are copied from the map, and so is all of a map
+    whose file has been deleted, or replaced by another one of the same name.
 
     Parameters
     ----------
@@ -208,7 +209,7 @@ class MappedRows:
     ) -> None:
         self.X, self.read = X, read
         self.metadata = {rows.start: metadata for rows, metadata in pieces}
-        self._local = threading.local()
+        self._free: list[np.ndarray] = []
         self._file = None
         # private changes of a copy-on-write map are not in the file
         if X.flags.c_contiguous and X.mode != "c" and X.filename and hasattr(os, "preadv"):
@@ -225,25 +226,42 @@ class MappedRows:
             self._file.close()
             self._file = None
 
-    def load(self, rows: slice, reset: bool = False, own: bool = False) -> Block:
-        """The block of these rows; without ``own`` it is good until this thread loads another."""
-        X = np.array(self.X[rows], subok=False) if self._file is None else self._read(rows, own)
+    def load(self, rows: slice, reset: bool = False) -> Block:
+        """The block of these rows, in memory of its own."""
+        return self._block(rows, np.empty(0, dtype=np.uint8), reset)[0]
+
+    def lend(self, function: Callable[[Block], T], rows: slice) -> T:
+        """``function`` of the block of these rows, which is gone afterwards: its memory is used again."""
+        try:
+            buffer = self._free.pop()
+        except IndexError:
+            buffer = np.empty(0, dtype=np.uint8)
+        block, buffer = self._block(rows, buffer)
+        try:
+            return function(block)
+        finally:
+            self._free.append(buffer)
+
+    def _block(
+        self, rows: slice, buffer: np.ndarray, reset: bool = False
+    ) -> tuple[Block, np.ndarray]:
+        if self._file is None:
+            X = np.array(self.X[rows], subok=False)
+        else:
+            X, buffer = self._read(rows, buffer)
         block = read_part(self.read, X, reset, self.metadata[rows.start])
         block.first = rows.start
-        return block
+        return block, buffer
 
-    def _read(self, rows: slice, own: bool) -> np.ndarray:
+    def _read(self, rows: slice, buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shape = (rows.stop - rows.start, self.X.shape[1])
         size = shape[0] * self.X.strides[0]
-        buffer = None if own else getattr(self._local, "buffer", None)
-        if buffer is None or len(buffer) < size:
+        if len(buffer) < size:
             buffer = np.empty(size, dtype=np.uint8)
-            if not own:
-                self._local.buffer = buffer
         done, at = 0, self._position + rows.start * self.X.strides[0]
         while done < size:
             n = os.preadv(self._file.fileno(), [memoryview(buffer)[done:size]], at + done)
             if n == 0:
                 raise ValueError(f"The file {self.X.filename} ends before row {rows.stop}.")
             done += n
-        return buffer[:size].view(self.X.dtype).reshape(shape)
+        return buffer[:size].view(self.X.dtype).reshape(shape), buffer

@@ -74,6 +74,8 @@ class Fit:
     ) -> None:
         self.estimator, self.source, self.workers = estimator, source, workers
         self.n_runs, self.warm = n_runs, warm
+        #: how many runs led to the best optimum, where that was looked at
+        self.n_found = 0
         self.tol, self.max_iter = estimator._setting("tol"), estimator._setting("max_iter")
         self.random_state = check_random_state(estimator._setting("random_state"))
         self._check_settings()
@@ -124,6 +126,7 @@ class Fit:
         try:
             outcomes = self._outcomes(runner)
         except KeyboardInterrupt:
+            self.workers.interrupt()
             interrupted, outcomes = True, list(self.journal.so_far())
             if not outcomes:
                 raise
@@ -148,13 +151,36 @@ class Fit:
         for n in range(2, len(outcomes) + 1):
             reached = [sound_objective(outcome) for outcome in outcomes[:n]]
             best = max(reached)
-            if best > -math.inf and sum(o >= best - self._near() for o in reached) > 1:
+            if best == -math.inf:
+                continue
+            # runs rest where steps become short, which may be far from the top: those in question go on
+            close = [i for i, value in enumerate(reached) if value >= best - 20 * self.tol]
+            tops = [self._top(i, outcomes[i]) for i in close]
+            self.n_found = sum(top >= max(tops) - self._near() for top in tops)
+            if self.n_found > 1:
                 return n
         return 0
 
+    def _top(self, number: int, outcome: Outcome) -> float:
+        """How high a run leads that has come to rest, within a much smaller tolerance."""
+        assert isinstance(outcome, Result)
+        if self.algorithm != "batch" or self.kind == "stochastic":
+            return outcome.objective
+        problem = self.problem.at(PosteriorMode(self.kind))
+        most = max(self.max_iter, 100)
+        end = self.journal.run(
+            f"{number} top",
+            problem,
+            outcome.parameters,
+            tol=self.tol / 100,
+            max_iter=most,
+            accelerator=Squarem(math.inf) if self.kind == "soft" else None,
+        )
+        return end.objective if isinstance(end, Result) else outcome.objective
+
     def _near(self) -> float:
-        """How far apart runs may come to rest at the same optimum."""
-        return max(2.0 * self.tol, _TIE)
+        """How far apart tops may be that are the same."""
+        return max(0.2 * self.tol if self.algorithm == "batch" else 2.0 * self.tol, _TIE)
 
     def _calls(self, begin: int, n: int) -> Iterator[Any]:
         for number in range(begin, begin + n):  # drawn one after the other, from one stream
@@ -214,6 +240,7 @@ class Fit:
                 accelerator=self._accelerator(),
                 monitor=monitor,
                 variant=self._variant((*seed, number)),
+                ranks=problem.mode.temperature == 1.0,
             )
 
         if self.schedule == [1.0]:
@@ -221,9 +248,8 @@ class Fit:
         return anneal(problem, parameters, self.schedule, stage, seed)
 
     def _previous(self) -> float:
-        return (
-            vars(self.estimator).get("_previous_objective", -math.inf) if self.warm else -math.inf
-        )
+        goes_on = self.warm and self.schedule == [1.0]
+        return vars(self.estimator).get("_previous_objective", -math.inf) if goes_on else -math.inf
 
     def _accelerator(self) -> Any:
         accelerate = self.estimator._setting("accelerate")
@@ -267,14 +293,18 @@ class Fit:
             raise SingularError(message) from outcomes[0]
         best = best_of(outcomes)
         assert isinstance(best, Result)
+        if interrupted and best.objective == -math.inf:  # nothing but high temperatures so far
+            problem = ModelProblem(self.model, self.source, None)
+            objective = problem.e_step(best.parameters)[1]
+            best = replace(best, objective=objective, objectives=np.full(1, objective), n_iter=1)
         if interrupted and best.reason is not StopReason.INTERRUPTED:
             detail = f"interrupted: with {len(runs)} runs begun, of which the best had ended"
             best = replace(best, reason=StopReason.INTERRUPTED, detail=detail)
         estimator._set_fitted(best, self.source.dtype)
         bounds = [o.objective if isinstance(o, Result) else math.nan for o in outcomes]
-        near = max(self.tol, _TIE) if self.n_runs is not None else self._near()
+        near = np.abs(np.array(bounds) - best.objective) <= max(self.tol, _TIE)
         estimator.restart_lower_bounds_ = np.array(bounds)
-        estimator.n_best_restarts_ = int(np.sum(np.abs(np.array(bounds) - best.objective) <= near))
+        estimator.n_best_restarts_ = self.n_found or int(near.sum())
         self._warn_about(best, outcomes)
 
     def _warn_about(self, best: Result, outcomes: list[Outcome]) -> None:
@@ -330,15 +360,34 @@ def fit_fingerprint(estimator: Any, source: Source) -> dict[str, Any]:
         "shape": list(source.shape),
         "data": data_fingerprint(sample.X, sample.sample_weight),
         "labels": "" if sample.labels is None else joblib.hash(sample.labels),
+        "begins": _beginning(estimator) if estimator._continues() else "",
     }
 
 
+def _beginning(estimator: Any) -> str:
+    """Where a warm start begins."""
+    known = vars(estimator)
+    names = known.get("_published_names", ())
+    return joblib.hash([*(known.get(name) for name in names), known.get("_previous_objective")])
+
+
 def _text(value: Any) -> str:
+    """A parameter as a text that is the same for the same value, in any process."""
     if isinstance(value, np.random.RandomState):
         return f"RandomState {joblib.hash(value.get_state())}"
+    if isinstance(value, BaseEstimator):  # its representation leaves out what is long
+        inside = {name: _text(v) for name, v in value.get_params(deep=False).items()}
+        return f"{type(value).__name__} {joblib.hash(inside)}"
     if callable(value):  # its representation is an address
-        return f"{value.__module__}.{getattr(value, '__qualname__', type(value).__name__)}"
-    plain = isinstance(value, str | int | float | bool | type(None) | BaseEstimator)
+        code = getattr(value, "__code__", None)
+        what = None if code is None else (code.co_code, repr(code.co_consts), code.co_names)
+        name = getattr(value, "__qualname__", type(value).__name__)
+        return f"{value.__module__}.{name} {joblib.hash(what)}"
+    if isinstance(value, list | tuple):
+        return f"{type(value).__name__} {joblib.hash([_text(v) for v in value])}"
+    if isinstance(value, dict):
+        return f"dict {joblib.hash({str(k): _text(v) for k, v in value.items()})}"
+    plain = isinstance(value, str | int | float | bool | type(None))
     return repr(value) if plain else f"{type(value).__name__} {joblib.hash(value)}"
 
 

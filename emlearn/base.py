@@ -444,10 +444,9 @@ class EMMixin(CallbackSupportMixin):
         pieces = self._pieces(X, metadata)
         rows, survey = MappedRows(X, pieces, self._read_block), self._survey()
         for piece, _ in pieces:
-            survey.add(rows.load(piece, reset, own=True))
+            survey.add(rows.load(piece, reset))
             reset = False
-        slices = [piece for piece, _ in pieces]
-        return MappedFile(rows.load, slices, self._blocks, survey, rows.close)
+        return MappedFile(rows, [piece for piece, _ in pieces], self._blocks, survey)
 
     def _pieces(self, X: Any, metadata: dict[str, Any]) -> list[tuple[slice, dict[str, Any]]]:
         """The rows of each block of a large table, and what belongs to them."""

@@ -225,7 +225,7 @@ class Checkpoint:
         Parameters
         ----------
         value : object
-            Of what :func:`emlearn.em.packing.pack` takes.
+            Of what ``emlearn.em.packing.pack`` takes.
 
         Raises
         ------

@@ -2,6 +2,7 @@
 
 import gc
 import sqlite3
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +17,7 @@ from emlearn.datasets import load_faithful, load_geyser
 from emlearn.distributions import Categorical, Gaussian, Product
 from emlearn.em import Units, block_rows
 from emlearn.em.sources import Block, InMemory, Survey
-from emlearn.hmm import GaussianHMM
+from emlearn.hmm import HMM, GaussianHMM
 from emlearn.mixture import (
     BayesianGaussianMixture,
     CategoricalMixture,
@@ -339,6 +340,24 @@ def test_batches_of_sequences_are_whole():
                 assert set(block.X.rows[begins, 0].astype(int).tolist()) <= starts
                 seen += block.X.rows[:, 0].tolist()
         assert sorted(seen) == list(range(60))
+
+
+def test_blocks_of_a_file_that_wait_are_not_written_over(tmp_path, read_in_blocks):
+    class Slow(Gaussian):
+        def log_density(self, *arguments):
+            time.sleep(1e-3 * RNG.uniform())
+            return super().log_density(*arguments)
+
+    X = RNG.standard_normal((900, 2)) + 3.0 * (np.arange(900) // 300)[:, None]
+    rows = mapped(tmp_path, X)
+    settings = {"n_init": 6, "max_iter": 3, "tol": 0, "random_state": 0}
+    fits = []
+    with block_rows(100), pytest.warns(Warning, match="did not converge"):
+        for n_jobs in (1, 4):
+            model = HMM(3, distribution=Slow(), n_jobs=n_jobs, **settings)
+            fits.append(model.fit(rows, lengths=[300, 300, 300]))
+    np.testing.assert_array_equal(fits[0].means_, fits[1].means_)
+    np.testing.assert_array_equal(fits[0].restart_lower_bounds_, fits[1].restart_lower_bounds_)
 
 
 # -------------------------------------------------- where blocks come from

@@ -1191,7 +1191,8 @@ def test_copies_have_the_settings_and_not_the_fit(path):
 
 def test_it_is_a_callback_of_scikit_learn(path):
     assert isinstance(Checkpoint(path), FitCallback)
-    mixture = GaussianMixture(2, random_state=0).set_callbacks(Checkpoint(path)).fit(X)
+    each = path.with_name("{fingerprint}.ckpt")
+    mixture = GaussianMixture(2, random_state=0).set_callbacks(Checkpoint(each)).fit(X)
     assert mixture.converged_
     inside = make_pipeline(StandardScaler(), mixture).fit(X)
     assert inside[-1].converged_

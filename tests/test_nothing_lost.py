@@ -13,8 +13,11 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from emlearn._fit import _text
 from emlearn.callbacks import Checkpoint
 from emlearn.datasets import load_faithful, load_geyser
+from emlearn.distributions import NormalInverseWishart
+from emlearn.em.problem import ModelProblem
 from emlearn.exceptions import CheckpointError
 from emlearn.hmm import GaussianHMM
 from emlearn.mixture import GaussianMixture
@@ -101,6 +104,7 @@ def test_a_killed_process(tmp_path):
     script = """
 import os, signal, sys, warnings
 import numpy as np
+from emlearn._fit import _text
 from emlearn.callbacks import Checkpoint
 from emlearn.datasets import load_faithful
 from emlearn.mixture import GaussianMixture
@@ -279,3 +283,106 @@ def test_warm_start_goes_on_from_what_an_interrupted_fit_kept():
     fit._skl_callbacks = []
     fit.set_params(max_iter=7).fit(FAITHFUL)
     np.testing.assert_array_equal(fit.means_, whole.means_)
+
+
+def test_a_warm_start_is_a_fit_of_its_own(tmp_path):
+    settings = {"tol": 0, "max_iter": 3, "random_state": 0, "warm_start": True}
+    plain = GaussianMixture(3, **settings)
+    kept = GaussianMixture(3, **settings).set_callbacks(Checkpoint(tmp_path / "{fingerprint}.ckpt"))
+    for _ in range(3):
+        plain.fit(FAITHFUL)
+        kept.fit(FAITHFUL)
+        np.testing.assert_array_equal(plain.means_, kept.means_)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_parameters_that_differ_deep_inside_are_of_another_fit(tmp_path):
+    mean = np.zeros(2)
+    path = tmp_path / "fit.ckpt"
+    long = np.zeros(1500)
+    other = long.copy()
+    other[700] = 1.0
+    first = GaussianMixture(2, prior=NormalInverseWishart(mean=mean), random_state=0)
+    first.set_callbacks(Checkpoint(path)).fit(FAITHFUL)
+    texts = [_text(NormalInverseWishart(mean=m)) for m in (long, long.copy(), other)]
+    assert texts[0] == texts[1] != texts[2]
+    assert _text(lambda x: x + 1) != _text(lambda x: x + 2)
+    changed = GaussianMixture(2, prior=NormalInverseWishart(mean=mean + 1e-9), random_state=0)
+    with pytest.raises(CheckpointError, match="prior"):
+        changed.set_callbacks(Checkpoint(path)).fit(FAITHFUL)
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_free_energies_are_no_likelihoods(after):
+    settings = {"tol": 1e-6, "max_iter": 30, "random_state": 0, "annealing": [4]}
+    whole = GaussianMixture(2, **settings).fit(FAITHFUL)
+    assert np.all(whole.lower_bounds_ <= whole.lower_bound_ + 1e-9)
+    assert len(whole.lower_bounds_) == whole.n_iter_
+    last = whole.n_e_steps_ - whole.n_iter_ - 2
+    for number in (after, last + after):  # at the high temperature, and after it
+        fit = GaussianMixture(2, **settings).set_callbacks(Interrupt(number))
+        with pytest.warns(ConvergenceWarning, match="interrupted"):
+            fit.fit(FAITHFUL)
+        assert fit.lower_bound_ == pytest.approx(fit.score(FAITHFUL), rel=1e-9)
+
+
+def test_a_callback_that_stops_at_a_high_temperature():
+    class Stop(Interrupt):
+        def on_fit_task_end(self, estimator, context):
+            self.count += context.task_name == "iteration"
+            return self.count >= self.after
+
+    fit = GaussianMixture(2, annealing=[4], tol=0, random_state=0).set_callbacks(Stop(3))
+    fit.fit(FAITHFUL)
+    assert fit.lower_bound_ == pytest.approx(fit.score(FAITHFUL), rel=1e-9)
+    assert fit.stop_reason_.startswith("callback")
+
+
+@pytest.mark.parametrize("algorithm", ["online", "incremental"])
+def test_ctrl_c_within_the_first_pass_keeps_what_the_batches_gave(monkeypatch, algorithm):
+    calls = []
+    batch_step = ModelProblem.batch_step
+
+    def interrupted(self, parameters, batch):
+        calls.append(1)
+        if len(calls) == (4 if algorithm == "online" else 10):
+            raise KeyboardInterrupt
+        return batch_step(self, parameters, batch)
+
+    monkeypatch.setattr(ModelProblem, "batch_step", interrupted)
+    fit = GaussianMixture(2, algorithm=algorithm, batch_size=40, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        fit.fit(FAITHFUL)
+    start = GaussianMixture(2, max_iter=0, random_state=0).fit(FAITHFUL)
+    assert not np.array_equal(fit.means_, start.means_)
+    assert np.isfinite(fit.score(FAITHFUL))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_ends_runs_in_other_threads_too():
+    script = """
+import os, signal, threading, time, warnings
+import numpy as np
+from emlearn.distributions import Gaussian
+from emlearn.mixture import Mixture
+
+class Slow(Gaussian):
+    def fused(self, *arguments, **more):
+        return None
+    def log_density(self, *arguments):
+        time.sleep(0.2 if threading.current_thread() is not threading.main_thread() else 0.001)
+        return super().log_density(*arguments)
+
+X = np.random.default_rng(0).normal(size=(4000, 2))
+warnings.simplefilter("ignore")
+threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+begun = time.monotonic()
+fit = Mixture(30, distribution=Slow(), tol=0, max_iter=200, n_init=2, n_jobs=2, random_state=0,
+              init_params="random_from_data").fit(X)
+print(fit.stop_reason_, time.monotonic() - begun < 20)
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("interrupted") and "True" in done.stdout

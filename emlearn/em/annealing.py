@@ -61,7 +61,8 @@ def anneal(
     Returns
     -------
     Result or SingularError
-        That of the last temperature, with the iterations of all.
+        That of the last temperature; E-steps are those of all. A run that was ended before, by a callback, has the
+        objective of its parameters all the same, and no free energy.
 
     References
     ----------
@@ -82,13 +83,14 @@ def anneal(
         if result.reason not in (StopReason.CONVERGED, StopReason.MAX_ITER):
             break
         parameters = result.parameters
-    return replace(
-        result,
-        objectives=np.concatenate([r.objectives for r in before]),
-        n_iter=sum(r.n_iter for r in before),
-        n_e_steps=sum(r.n_e_steps for r in before),
-        fell=next((r.fell for r in before if r.fell is not None), None),
-    )
+    n_e_steps = sum(r.n_e_steps for r in before)
+    if temperature != 1.0:
+        objective = problem.at(replace(problem.mode, temperature=1.0)).e_step(result.parameters)[1]
+        objectives = np.full(min(result.n_iter, 1), objective)
+        n_iter, n_e_steps = len(objectives), n_e_steps + 1
+        result = replace(result, objective=objective, objectives=objectives, n_iter=n_iter)
+    fell = next((r.fell for r in before if r.fell is not None), None)
+    return replace(result, n_e_steps=n_e_steps, fell=fell)
 
 
 def _stirred(problem: Any, parameters: Any, seed: tuple[int, ...]) -> Any:

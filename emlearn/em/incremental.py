@@ -118,17 +118,20 @@ class IncrementalState(OnlineState):
 
     def step(self) -> tuple[float, float]:
         """One pass."""
-        problem, value = self.problem, 0.0
+        problem, value, seen = self.problem, 0.0, 0.0
         parameters = problem.m_step(self.tree.root, self.parameters)
         for number, batch in enumerate(self._batches()):
             step = problem.at(problem.mode.drawn(self.n_steps)) if problem.mode.seed else problem
-            part, log_likelihood, _ = step.batch_step(parameters, batch)
+            part, log_likelihood, weight = step.batch_step(parameters, batch)
             if math.isnan(log_likelihood):
                 raise SingularError("the objective of a block is not a number")
             self.tree.replace(number, part)
             parameters = problem.m_step(self.tree.root, parameters)
-            value += log_likelihood
+            value, seen = value + log_likelihood, seen + weight
             self.n_steps += 1
+            if seen > 0:
+                running = problem.objective(value * (problem.rows / seen), parameters)
+                self.sound = parameters, running, running, self.n_iter
         self.n_e_steps += 1
         objective = problem.objective(value, parameters)
         change = objective - (self.objectives[-1] if self.objectives else -math.inf)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..exceptions import SingularError
@@ -38,15 +39,21 @@ class Journal:
         self._going: dict[str, Any] = {}
         self._live: dict[str, RunState] = {}
         self._write = write
+        self._unranked: set[str] = set()
         self._lock = threading.Lock()
         if saved is not None:
             self._ended = {key: _read(value) for key, value in saved["ended"].items()}
             self._going = dict(saved["going"])
 
     def run(
-        self, key: str, problem: Any, parameters: Any, **options: Any
+        self, key: str, problem: Any, parameters: Any, *, ranks: bool = True, **options: Any
     ) -> Result | SingularError:
-        """:func:`~emlearn.em.run` under a name; a run without sound parameters is the error that says so."""
+        """:func:`~emlearn.em.run` under a name; a run without sound parameters is the error that says so.
+
+        With ``ranks=False`` its objective is another than that of the fit: a free energy.
+        """
+        if not ranks:
+            self._unranked.add(key)
         ended = self._ended.get(key)
         if ended is not None:
             return ended
@@ -88,15 +95,20 @@ class Journal:
             return {"ended": ended, "going": dict(self._going)}
 
     def so_far(self) -> list[Result]:
-        """What stopping now gives: of the runs that have ended, and of those that go on."""
+        """What stopping now gives: of the runs that have ended, and of those that go on.
+
+        A run whose objective is another than that of the fit has minus infinity in its place.
+        """
         with self._lock:
-            ended = [value for value in self._ended.values() if isinstance(value, Result)]
-            going = [
-                state.result(StopReason.INTERRUPTED, f"in iteration {state.sound[3] + 1}")
-                for state in self._live.values()
-                if not math.isnan(state.sound[1])
+            found = {key: value for key, value in self._ended.items() if isinstance(value, Result)}
+            for key, state in self._live.items():
+                if not math.isnan(state.sound[1]):
+                    detail = f"in iteration {state.sound[3] + 1}"
+                    found[key] = state.result(StopReason.INTERRUPTED, detail)
+            return [
+                replace(result, objective=-math.inf) if key in self._unranked else result
+                for key, result in found.items()
             ]
-        return ended + going
 
 
 def _written(outcome: Result | SingularError) -> Any:

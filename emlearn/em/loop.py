@@ -146,7 +146,7 @@ def run(
         ``result()``, what stopping there gives) and the change of the objective
         that the rule looks at; the run stops when it returns True.
     variant : callable, default=None
-        ``variant(problem, parameters, previous, monitor)``, a :class:`RunState` whose steps are others than those
+        ``variant(problem, parameters, previous, monitor)``, a ``RunState`` whose steps are others than those
         of batch EM.
     saved : mapping, default=None
         What ``boundary`` saw of a run that was cut short: take it up there, to the bit.

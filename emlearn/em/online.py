@@ -99,7 +99,7 @@ class OnlineState(RunState):
         """One pass."""
         problem, parameters, statistics = self.problem, self.parameters, self.statistics
         rng = np.random.default_rng((*self.seed, self.n_iter))
-        value, n_steps = 0.0, self.n_steps
+        value, seen, n_steps = 0.0, 0.0, self.n_steps
         for batch in problem.source.batches(self.batch_size, rng):
             step = problem.at(problem.mode.drawn(n_steps)) if problem.mode.seed else problem
             part, log_likelihood, weight = step.batch_step(parameters, batch)
@@ -111,7 +111,10 @@ class OnlineState(RunState):
             rate = learning_rate(n_steps, self.decay, self.offset)
             statistics = averaged(statistics, part * (problem.rows / weight), rate)
             parameters = problem.m_step(statistics, parameters)
-            value += log_likelihood
+            value, seen = value + log_likelihood, seen + weight
+            # whoever interrupts has these
+            running = problem.objective(value * (problem.rows / seen), parameters)
+            self.sound = parameters, running, running, self.n_iter
         self.n_steps = n_steps
         self.n_e_steps += 1
         objective = problem.objective(value, parameters)

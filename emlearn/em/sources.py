@@ -473,41 +473,41 @@ class Stream(Source):
 
 
 class MappedFile(Source):
-    """Rows of a file that is mapped into memory: blocks are copied out, and their pages let go.
+    """Rows of a file that is mapped into memory: blocks are copied out one by one, and none of it stays.
 
     Parameters
     ----------
-    load : callable
-        ``load(rows)`` copies the rows of a slice, checks and encodes them, and returns a block, which need not
-        outlast the next one of its thread unless ``own=True``.
+    rows : object
+        ``load(rows)`` copies the rows of a slice, checks and encodes them, and returns a block;
+        ``lend(function, rows)`` is a function of such a block, whose memory is then used again;
+        ``close()`` lets go of the file.
     slices : list of slice
         The blocks.
     survey : Survey
         What the first pass found.
-    close : callable or None
-        Lets go of the file.
     """
 
-    def __init__(
-        self,
-        load: Callable[..., Block],
-        slices: list[slice],
-        split: Split,
-        survey: Survey,
-        close: Callable[[], None] | None = None,
-    ) -> None:
-        self.load, self.slices, self.split, self._close = load, slices, split, close
+    def __init__(self, rows: Any, slices: list[slice], split: Split, survey: Survey) -> None:
+        self.rows, self.slices, self.split = rows, slices, split
         self._describe(survey)
 
     def close(self) -> None:
-        if self._close is not None:
-            self._close()
+        self.rows.close()
 
     def parts(self) -> Iterator[Callable[[], Block]]:
-        return (partial(self.load, rows) for rows in self.slices)
+        return (partial(self.rows.load, rows) for rows in self.slices)
+
+    def map_reduce(
+        self,
+        function: Callable[[Block], T],
+        merge: Callable[[T, T], T],
+        workers: Workers | None = None,
+    ) -> T:
+        calls = (partial(self.rows.lend, function, rows) for rows in self.slices)
+        return (workers or Workers(1)).map_reduce(calls, merge)
 
     def batches(self, size: int, rng: np.random.Generator | None) -> Iterator[list[Block]]:
         # from anywhere in the file
         order = np.arange(len(self.slices)) if rng is None else rng.permutation(len(self.slices))
-        blocks = (self.load(self.slices[j], own=True) for j in order)
+        blocks = (self.rows.load(self.slices[j]) for j in order)
         yield from _shuffled(blocks, self.split, size, rng)

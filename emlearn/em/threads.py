@@ -177,7 +177,7 @@ class Workers:
         self._condition = threading.Condition()
         self._jobs: list[_Job] = []
         self._threads: list[threading.Thread] = []
-        self._closing = self._cancelled = False
+        self._closing = self._cancelled = self._interrupted = False
 
     def __enter__(self) -> Workers:
         return self
@@ -194,6 +194,12 @@ class Workers:
         """End the call that asks where another of the pool has failed, or the user has interrupted."""
         if self._cancelled:
             raise _Cancelled
+
+    def interrupt(self) -> None:
+        """End all calls as soon as they ask for further ones; nobody waits for what another thread has begun."""
+        with self._condition:
+            self._cancelled = self._interrupted = True
+            self._condition.notify_all()
 
     def map_reduce(
         self, calls: Iterable[Callable[[], T]], merge: Callable[[T, T], T], *, bounded: bool = True
@@ -229,18 +235,23 @@ class Workers:
                     job.calls.append(call)
                     self._condition.notify()
                 # what the next call is about may have to be read first: not before there is room for it
-                while job.behind:
+                while job.behind and not self._interrupted:
                     self._step(job)
             with self._condition:
                 job.complete = True
-            while not job.done:
+            while not (job.done or self._interrupted):
                 self._step(job)
+        except KeyboardInterrupt:
+            self.interrupt()
+            raise
         finally:
             with self._condition:
                 job.complete = True
                 self._jobs.remove(job)
         if job.error is not None:
             raise job.error[1]
+        if not job.done:
+            raise _Cancelled
         return job.value
 
     @staticmethod
@@ -265,7 +276,8 @@ class Workers:
             found = self._take(self._jobs[self._jobs.index(job) :], job)
             if found is None:
                 # looked at once more under the lock: what has changed since then wakes nobody
-                if job.behind or (job.complete and not job.done):
+                waits = job.behind or (job.complete and not job.done)
+                if waits and not self._interrupted:
                     self._condition.wait()
                 return
         self._run(*found)
