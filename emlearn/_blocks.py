@@ -192,8 +192,8 @@ class MappedRows:
     """Copies of the rows of a mapped file, which leave none of it in memory.
 
     Rows that lie one after the other in the file are read from it, into memory that is used again: pages that
-    are mapped, and let go, cost more than the E-step. Others are copied from the map, and so is all
-    of a map whose file has been deleted, or replaced by another one of the same name.
+    are mapped, and let go, cost more than the E-step. Others are copied from the map, and so is all of a map
+    whose file has been deleted, or replaced by another one of the same name.
 
     Parameters
     ----------

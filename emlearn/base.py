@@ -421,7 +421,8 @@ class EMMixin(CallbackSupportMixin):
 
     def _survey(self, seed: tuple[int, ...] = (0,), most: int | None = None) -> Survey:
         """A first pass over rows that are not in memory, with a sample that has enough for a start."""
-        return Survey(seed, most, least=max(2000, 50 * getattr(self, "n_components", 1)))
+        K = getattr(self, "n_components", 1)
+        return Survey(seed, most, least=max(2000, 50 * K if isinstance(K, Integral) else 0))
 
     def _stream(self, blocks: Any) -> Stream:
         read, survey = BlockReader(blocks, self._read_block), self._survey()
@@ -477,8 +478,7 @@ class EMMixin(CallbackSupportMixin):
         for piece, _ in pieces:
             survey.add(rows.load(piece, reset))
             reset = False
-        slices = [piece for piece, _ in pieces]
-        return MappedFile(rows, slices, self._blocks, survey)
+        return MappedFile(rows, [piece for piece, _ in pieces], self._blocks, survey)
 
     def _pieces(self, X: Any, metadata: dict[str, Any]) -> list[tuple[slice, dict[str, Any]]]:
         """The rows of each block of a large table, and what belongs to them."""

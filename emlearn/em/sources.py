@@ -479,8 +479,8 @@ class MappedFile(Source):
     ----------
     rows : object
         ``load(rows)`` copies the rows of a slice, checks and encodes them, and returns a block;
-        ``lend(function, rows)`` is a function of such a block, whose memory is then used again; ``close()`` lets go of
-        the file.
+        ``lend(function, rows)`` is a function of such a block, whose memory is then used again;
+        ``close()`` lets go of the file.
     slices : list of slice
         The blocks.
     survey : Survey
