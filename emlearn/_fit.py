@@ -306,7 +306,9 @@ class Fit:
             detail = f"interrupted: with {len(runs)} runs begun, of which the best had ended"
             best = replace(best, reason=StopReason.INTERRUPTED, detail=detail)
         estimator._set_fitted(best, self.source.dtype)
-        estimator._n_warm = self.n_warm
+        vars(estimator).pop("_n_warm", None)
+        if self.n_warm:
+            estimator._n_warm = self.n_warm
         self._carry(best)
         bounds = [o.objective if isinstance(o, Result) else math.nan for o in outcomes]
         near = np.abs(np.array(bounds) - best.objective) <= max(self.tol, _TIE)
