@@ -1,9 +1,11 @@
 """Dask collections: the fit of the same rows in memory, functions that go to the data, lazy predictions."""
 
+import contextlib
 import math
 import os
 import pickle
 import signal
+import subprocess
 import sys
 
 import numpy as np
@@ -470,21 +472,45 @@ def divided(n_partitions, n, d):
     return da.concatenate(parts), [partition(i, n, d) for i in range(n_partitions)]
 
 
-@pytest.fixture(scope="module")
-def client():
+class Processes:
+    """Worker processes of a scheduler, with nobody who starts them anew."""
+
+    def __init__(self, address):
+        self.address, self.all = address, []
+
+    def start(self, n):
+        for _ in range(n):
+            command = [sys.executable, "-m", "distributed.cli.dask_worker", self.address]
+            options = ["--no-nanny", "--nthreads", "1", "--no-dashboard", "--memory-limit", "0"]
+            self.all.append(subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL))
+
+    def stop(self):
+        for process in self.all:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def cluster_of(n):
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(
-            n_workers=2, processes=True, threads_per_worker=1, dashboard_address=":0"
-        ) as cluster,
+        distributed.LocalCluster(n_workers=0, processes=True, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
-        yield client
+        processes = Processes(cluster.scheduler_address)
+        try:
+            processes.start(n)
+            client.wait_for_workers(n, timeout=120)
+            client.processes = processes
+            with dask.config.set(scheduler="dask.distributed"):
+                yield client
+        finally:
+            processes.stop()
 
 
 @pytest.fixture
-def two_workers(client, synchronous):
-    with dask.config.set(scheduler="dask.distributed"):
+def two_workers(synchronous):
+    with cluster_of(2) as client:
         yield client
 
 
@@ -558,8 +584,8 @@ def test_no_partition_comes_to_the_client(two_workers, monkeypatch):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_four_processes_share_the_partitions(two_workers):
     scheduler = two_workers.cluster.scheduler
-    two_workers.cluster.scale(4)
-    two_workers.wait_for_workers(4, timeout=60)
+    two_workers.processes.start(2)
+    two_workers.wait_for_workers(4, timeout=120)
     D, _ = divided(8, 200, 3)
     D = two_workers.persist(D)
     before = {event[0] for event in scheduler.transition_log}
@@ -587,5 +613,5 @@ def test_a_worker_that_dies_changes_nothing(two_workers):
         remote = GaussianMixture(2, **settings).set_callbacks(kill).fit(D)
     same_fit(local, remote)
     assert kill.n == 8
-    with pytest.raises(ProcessLookupError):
-        os.kill(victim, 0)
+    gone = [p for p in two_workers.processes.all if p.pid == victim]
+    assert gone and gone[0].wait(timeout=60) == -signal.SIGKILL
