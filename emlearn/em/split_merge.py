@@ -75,7 +75,7 @@ def split_merge(
     run : callable
         ``run(parameters, n_iterations)`` gives a result, or the error of a singular start.
     coordinates : ndarray of shape (n, r)
-        Of the rows, from :func:`split_coordinates`: where components are split.
+        Of the rows, from ``split_coordinates``: where components are split.
     sample_weight : ndarray of shape (n,) or None
     n_moves : int, default=8
         Moves in a batch.
@@ -86,7 +86,7 @@ def split_merge(
     max_rounds : int or None, default=None
         None allows twice as many as there are components.
     map_calls : callable, default=None
-        As in :func:`~emlearn.em.short_runs.short_runs`.
+        As in ``short_runs``.
 
     Returns
     -------
