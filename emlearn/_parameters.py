@@ -117,17 +117,21 @@ def set_engine_parameters(estimator: Any, given: Mapping[str, Any]) -> None:
     TypeError
         In Python's words, if there is another name among them.
     """
-    unknown = set(given) - set(ENGINE)
+    names = type(estimator)._engine
+    unknown = set(given) - set(names)
     if unknown:
         raise TypeError(
             f"{type(estimator).__name__}.__init__() got an unexpected keyword argument {min(unknown)!r}"
         )
-    for name, parameter in ENGINE.items():
-        setattr(estimator, name, given.get(name, parameter.default))
+    for name in names:
+        setattr(estimator, name, given.get(name, ENGINE[name].default))
 
 
-def declare(cls: type) -> None:
-    """Write these parameters into signature and docstring of a class whose ``__init__`` takes ``**engine``."""
+def declare(cls: Any) -> None:
+    """Write these parameters into signature and docstring of a class whose ``__init__`` takes ``**engine``.
+
+    They are those that the class names in ``_engine``.
+    """
     init: Callable[..., None] | None = vars(cls).get("__init__")
     if init is None:
         return
@@ -143,7 +147,7 @@ def declare(cls: type) -> None:
             annotation=parameter.annotation,
         )
         for name, parameter in ENGINE.items()
-        if name not in signature.parameters
+        if name in cls._engine and name not in signature.parameters
     ]
     init.__signature__ = signature.replace(parameters=[*own[:-1], *added])  # type: ignore[attr-defined]
     if cls.__doc__ and "    Parameters\n" in cls.__doc__:

@@ -20,7 +20,7 @@ from ._dask import DaskSource
 from ._data import check_data, check_length, check_weights, is_dask
 from ._fit import ACCELERATORS, Fit
 from ._lazy import added
-from ._parameters import ENGINE
+from ._parameters import ENGINE, declare
 from ._partial import check_one_step, take_in
 from .em import loop
 from .em.problem import ModelProblem
@@ -154,6 +154,13 @@ class EMMixin(CallbackSupportMixin):
         "accelerate": [StrOptions(set(ACCELERATORS)), None],
         **{name: parameter.allowed for name, parameter in ENGINE.items()},
     }
+
+    #: the parameters of the engine that the constructor takes as ``**engine``, where it does
+    _engine: ClassVar[tuple[str, ...]] = tuple(ENGINE)
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        declare(cls)
 
     # ------------------------------------------------- what a model says
 

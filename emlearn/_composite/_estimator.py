@@ -17,7 +17,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._blocks import BlockReader
 from .._data import check_data, check_frame, check_labels, check_weights, column_name
-from .._parameters import declare
 from ..base import EMMixin
 from ..distributions import Distribution, Prior
 from ..em.parts import divide_start
@@ -53,10 +52,6 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
         "init_params": [StrOptions(set(METHODS)), "array-like", dict, callable],
         "prior": [StrOptions({"default"}), Prior, None],
     }
-
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        super().__init_subclass__(**arguments)
-        declare(cls)
 
     # --------------------------------------------------- what a family says
 
