@@ -235,7 +235,7 @@ def test_bound_in_one_dimension_by_quadrature(prior):
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_bound_by_draws_from_the_posterior(kind):
     """The other models are normal-Wisharts too; the divergence from the prior as a mean over draws."""
-    X, K, n_draws = DATA["faithful"][0][::6], 2, 20_000
+    X, K, n_draws = DATA["faithful"][0][::6], 2, 4_000
     fit = mixture(BayesianGaussianMixture, K, *kind, max_iter=5, random_state=1).fit(X)
     rng = np.random.default_rng(0)
     d = X.shape[1]

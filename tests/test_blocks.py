@@ -407,7 +407,8 @@ def test_a_start_has_enough_rows_whatever_their_size(monkeypatch):
     for first in range(0, 10_000, 1000):
         wide.add(Block(np.zeros((1000, 100)), None, None, first))
     assert 1900 <= wide.sample.n_rows <= 2000
-    rows = sparse.random(1000, 100_000, density=3e-5, format="csr", random_state=0)
+    columns = np.random.default_rng(0).integers(100_000, size=3000)
+    rows = sparse.csr_matrix((np.ones(3000), columns, 3 * np.arange(1001)), shape=(1000, 100_000))
     thin = Survey(least=10)
     for first in range(0, 20_000, 1000):
         thin.add(Block(rows, None, None, first))
