@@ -24,7 +24,7 @@ from ..distributions.regression import (
 from ..em.held import Space
 from ..em.reduce import unit_blocks
 from ..em.sources import Block, Source
-from ..em.starts import ShareStart, Start
+from ..em.starts import METHODS, ShareStart, Start, draw_start, given_start
 from ..em.units import Units
 from ..exceptions import DegenerateComponentsWarning, warn_user
 from ..latent import Gate, GateParameters, Labels
@@ -68,17 +68,18 @@ class MixtureRegressor(RegressorMixin, AnswersMixin, CompositeEstimator):
         Columns of X that the regressions see; None is all of them.
     gate_features : list of int or str, default=None
         Columns of X that the gate sees; None is all of them.
-    tol : float, default=1e-6
+    tol : float, default=1e-8
         A fit has come to rest when an iteration changes the mean log-likelihood of a row by less.
     max_iter : int, default=1000
     n_init : int or "auto", default=10
         Starts, of which the best is kept; "auto" makes as many as it takes to find the best optimum twice.
-    init_params : {"random", "kmeans", "k-means++", "random_from_data", "whitened", "hierarchical", "short-runs"}, \
-array-like, dict or callable, default="random"
-        How a start is drawn: "random" is a random partition of the rows, or groups; the others are clusters of
-        response and covariates, each standardised. Or labels of shape (n_samples,), responsibilities of shape
-        (n_samples, n_components), or a callable that returns one of them; or a dict of parameters by their names
-        (``weights``, ``coef``, ``intercept``, ``variances``).
+    init_params : {"mixed", "random", "kmeans", "k-means++", "random_from_data", "whitened", "hierarchical", \
+"short-runs"}, array-like, dict or callable, default="mixed"
+        How a start is drawn: "random" gives rows, or groups, random shares, which finds regressions that cross; the
+        others are clusters of response and covariates, each standardised; "mixed" tosses a coin between "random" and
+        "k-means++". Or labels of shape (n_samples,), responsibilities of shape (n_samples, n_components), or a
+        callable of the table [response, covariates] that returns one of them; or a dict of parameters by their names
+        (``weights``, ``coef``, ``intercept``, ``variances``; ``gate_coef``, ``gate_intercept``).
     random_state : int, RandomState or None, default=None
     warm_start : bool, default=False
         Go on from the last fit.
@@ -150,6 +151,7 @@ array-like, dict or callable, default="random"
 
     _parameter_constraints: dict = {
         **{k: v for k, v in CompositeEstimator._parameter_constraints.items() if k != "prior"},
+        "init_params": [StrOptions({"mixed", *METHODS}), "array-like", dict, callable],
         "family": [StrOptions(set(_FAMILIES))],
         "fit_intercept": ["boolean"],
         "alpha": [Interval(Real, 0.0, None, closed="left")],
@@ -170,10 +172,10 @@ array-like, dict or callable, default="random"
         gate: str | None = None,
         features: Any = None,
         gate_features: Any = None,
-        tol: float = 1e-6,
+        tol: float = 1e-8,
         max_iter: int = 1000,
         n_init: int | str = 10,
-        init_params: Any = "random",
+        init_params: Any = "mixed",
         random_state: Any = None,
         warm_start: bool = False,
         verbose: int = 0,
@@ -478,11 +480,29 @@ array-like, dict or callable, default="random"
         random_state: np.random.RandomState,
         distribution: Distribution,
     ) -> Start:
-        start = super()._draw(X, sample_weight, random_state, distribution)
+        method, K = self.init_params, self.n_components
+        rows = X.rows if isinstance(X, Units) else X
+        if not isinstance(method, str):
+            order = getattr(X, "order", None)
+            if order is not None and not callable(method):
+                method = np.asarray(method)[order]
+            return given_start(method, rows, K, random_state)
+        if self._is_mixed():
+            method = "random" if random_state.randint(2) else "k-means++"
+        if method == "random" and isinstance(X, Units):  # the mean of many draws is none
+            shares = random_state.uniform(size=(len(X.ends), K))
+            shares /= shares.sum(axis=1, keepdims=True)
+            return ShareStart(np.repeat(shares, np.diff(X.ends, prepend=0), axis=0))
+        space = rows if method == "random" else distribution.embed(rows)
+        start = draw_start(method, space, K, random_state, sample_weight, partition=True)
         return self._arranged(start, X)
 
     def _start_method(self) -> Any:
-        return self.init_params
+        # where some labels are known, the other rows begin near a seed
+        return "k-means++" if self._is_mixed() else self.init_params
+
+    def _is_mixed(self) -> bool:
+        return isinstance(self.init_params, str) and self.init_params == "mixed"
 
     def _arranged(self, start: Start, X: Any) -> Start:
         """A start that gives all rows of a group the same shares."""
