@@ -123,6 +123,7 @@ _PRIORS = {
     "weight_concentration_prior": 2.0,
     "startprob_prior": 2.0,
     "transmat_prior": 2.0,
+    "alpha": 20.0,
 }
 
 
