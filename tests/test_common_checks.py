@@ -53,6 +53,7 @@ def test_estimators_are_found():
 SETTINGS = {
     "GammaHMM": {"floor": 1e-3},
     "GammaMixture": {"floor": 1e-3},
+    "MixtureRegressor": {"variance_floor": 1e-3, "n_init": 3},
     "VonMisesFisherMixture": {"normalize": True},
 }
 

@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import expit, gammaln
 
-from ..em.held import Space
+from ..em.fixed import Constraints
+from ..em.held import Held, Space
 from ..em.least_squares import least_squares, response_moments
 from ..em.statistics import Joint, Moments, Statistics, Sums
 from ..exceptions import SingularError
 from ._base import Distribution, as_float, as_table, listed
+from ._fixed_regression import constrained_least_squares, constrained_variances
 
 __all__ = [
     "BinomialRegression",
@@ -192,6 +194,38 @@ class Regression(Distribution):
         coef, intercept = least_squares(step, fit_intercept=self.fit_intercept, ridge=self.alpha)
         return RegressionParameters(*self.keep_empty(step, coef, intercept, parameters))
 
+    def settle(self, constraints: Constraints, n_components: int, n_features: int) -> Constraints:
+        return constraints
+
+    def constrained_m_step(
+        self,
+        statistics: Statistics,
+        parameters: RegressionParameters | None,
+        prior: None,
+        constraints: Constraints,
+    ) -> Any:
+        step = statistics["step"]
+        return RegressionParameters(*self.constrained(step, parameters, constraints, None))
+
+    def constrained(
+        self,
+        moments: Moments,
+        parameters: RegressionParameters | None,
+        constraints: Constraints,
+        precision: np.ndarray | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients beside those that are fixed or shared."""
+        K, d = moments.mean.shape[0], moments.mean.shape[1] - 1
+        known = (np.zeros((K, d)), np.zeros(K))
+        return constrained_least_squares(
+            moments,
+            {name: held for name, held in constraints.items() if name != "variances"},
+            np.ones(K) if precision is None else precision,
+            known if parameters is None else (parameters.coef, parameters.intercept),
+            fit_intercept=self.fit_intercept,
+            ridge=self.alpha,
+        )
+
     def keep_empty(
         self,
         moments: Moments,
@@ -230,9 +264,7 @@ class Regression(Distribution):
     # --------------------------------------------------------- parameters
 
     def recall(self, values: Mapping[str, Any]) -> RegressionParameters:
-        return RegressionParameters(
-            as_table(values["coef"], "coef"), as_float(values["intercept"])
-        )
+        return RegressionParameters(as_table(values["coef"], "coef"), as_float(values["intercept"]))
 
     def check_parameters(self, parameters: RegressionParameters) -> None:
         K = len(parameters.coef)
@@ -258,7 +290,7 @@ class Regression(Distribution):
         return parameters.coef.size + self.fit_intercept * len(parameters.coef)
 
     def vanishing(self, statistics: Statistics) -> np.ndarray:
-        """Components whose working weights, beside their rows, have all but vanished: no finite coefficients are best."""
+        """Components whose working weights have all but vanished: no finite coefficients are best."""
         rows = statistics["rows"]["weight"]
         return (rows > 0) & (statistics["step"].weight < 1e-6 * rows)
 
@@ -287,6 +319,8 @@ class GaussianRegression(Regression):
         All as in :class:`Regression`.
     variance_type : {"free", "tied"}, default="free"
         A variance for each component, or one for all of them.
+    variance_floor : float, default=0.0
+        Variances are no smaller; where it is 0, one that would be is an error.
     """
 
     parameters_class = GaussianRegressionParameters
@@ -299,9 +333,11 @@ class GaussianRegression(Regression):
         alpha: float = 0.0,
         more_columns: int = 0,
         variance_type: str = "free",
+        variance_floor: float = 0.0,
     ) -> None:
         super().__init__(fit_intercept=fit_intercept, alpha=alpha, more_columns=more_columns)
         self.variance_type = variance_type
+        self.variance_floor = variance_floor
 
     def read_response(self, y: np.ndarray) -> np.ndarray:
         return y[:, None]
@@ -344,19 +380,35 @@ class GaussianRegression(Regression):
             coef, intercept, self.variances(statistics, coef, intercept, parameters)
         )
 
+    def constrained_m_step(
+        self,
+        statistics: Moments,
+        parameters: GaussianRegressionParameters | None,
+        prior: None,
+        constraints: Constraints,
+    ) -> GaussianRegressionParameters:
+        # coefficients given the variances, which weigh components that share some; then variances given them
+        precision = None if parameters is None else 1.0 / parameters.variances
+        found = self.constrained(statistics, parameters, constraints, precision)
+        held = constraints.get("variances")
+        return GaussianRegressionParameters(
+            *found, self.variances(statistics, *found, parameters, held)
+        )
+
     def variances(
         self,
         moments: Moments,
         coef: np.ndarray,
         intercept: np.ndarray,
         current: GaussianRegressionParameters | None,
+        held: Held | None = None,
     ) -> np.ndarray:
         """Variances (K,) that are best beside these coefficients.
 
         Raises
         ------
         SingularError
-            If one is zero, but for rounding.
+            If one is zero, but for rounding, and there is no floor.
         """
         direction = np.concatenate([np.ones((len(coef), 1)), -coef], axis=1)
         left = np.einsum("ki,kij,kj->k", direction, moments.scatter, direction)
@@ -371,13 +423,17 @@ class GaussianRegression(Regression):
         else:
             values = left / np.where(empty, 1.0, weight)
             values[empty] = spread if current is None else current.variances[empty]
-        least = _ROUNDING * coef.shape[1] * spread + (_ROUNDING * total.mean[0, 0]) ** 2
+            if held is not None:
+                values = constrained_variances(left, weight, held)
+        if self.variance_floor > 0:
+            return np.maximum(values, self.variance_floor)
+        least = _ROUNDING * (1 + coef.shape[1]) * spread + (_ROUNDING * total.mean[0, 0]) ** 2
         singular = np.flatnonzero(~(values > least))
         if len(singular):
             raise SingularError(
                 f"the variance of component {singular[0]} is zero: its regression goes through all its rows, of which"
-                f" there are {weight[singular[0]]:.3g}. Lower n_components, set variance_type='tied', or leave out"
-                " rows that are repeated."
+                f" there are {weight[singular[0]]:.3g}. Lower n_components, set variance_type='tied', or a"
+                " variance_floor above 0."
             )
         return values
 
@@ -409,6 +465,8 @@ class GaussianRegression(Regression):
 
     def parameter_spaces(self, n_components: int, n_features: int) -> dict[str, Space]:
         spaces = super().parameter_spaces(n_components, n_features)
+        if self.variance_type == "tied":
+            return spaces
         return spaces | {"variances": Space((n_components,), low=0.0, strict=True)}
 
     def n_free(self, parameters: GaussianRegressionParameters) -> int:

@@ -54,7 +54,7 @@ def is_constant(moments: Moments) -> np.ndarray:
 
 
 def solve_symmetric(A: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Solve ``A x = b`` for a positive semi-definite matrix; the shortest solution in its own scale if there are many."""
+    """Solve ``A x = b``, A positive semi-definite; the shortest solution in its own scale if there are many."""
     diagonal = np.diag(A)
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     values, vectors = np.linalg.eigh(A / np.outer(scale, scale))

@@ -90,7 +90,11 @@ class Gate:
         posterior, counts, rows = Labels().posterior(
             np.ones(K), log_density + log_p, sample_weight, mode=mode, labels=labels
         )
-        return posterior, Joint({"counts": counts, "step": self.step(posterior, log_p, covariates)}), rows
+        return (
+            posterior,
+            Joint({"counts": counts, "step": self.step(posterior, log_p, covariates)}),
+            rows,
+        )
 
     def step(self, posterior: np.ndarray, log_p: np.ndarray, Z: np.ndarray) -> Moments:
         """The normal equations of a Newton step, of each pair of components k < l.
@@ -127,9 +131,7 @@ class Gate:
         coef, intercept = _solve(step, len(counts))
         return GateParameters(coef, intercept, counts / counts.sum())
 
-    def between(
-        self, old: GateParameters, new: GateParameters, fraction: float
-    ) -> GateParameters:
+    def between(self, old: GateParameters, new: GateParameters, fraction: float) -> GateParameters:
         """Parameters a fraction of the way from ``old`` to ``new``."""
         return GateParameters(
             old.coef + fraction * (new.coef - old.coef),

@@ -120,7 +120,9 @@ class AnswersMixin:
         check_is_fitted(self)
         return self._read_block(X, y, reset=False, sample_weight=sample_weight, groups=groups)
 
-    def _each(self, block: Block, function: Callable[..., np.ndarray], tail: tuple[int, ...]) -> Any:
+    def _each(
+        self, block: Block, function: Callable[..., np.ndarray], tail: tuple[int, ...]
+    ) -> Any:
         """An array of ``function(model, parameters, prepared, table)`` of each block, in the user's order."""
         X = block.X
         parameters, model = self.recall(), self._fitted_model()
@@ -172,7 +174,7 @@ class AnswersMixin:
         """
         return self.responsibilities(X, y, groups=groups).argmax(axis=1)
 
-    def score_samples(self, X: Any, y: Any, *, groups: Any = None) -> np.ndarray:
+    def log_likelihood_samples(self, X: Any, y: Any, *, groups: Any = None) -> np.ndarray:
         """Log-density of each response given its covariates, and the rows of its group before it.
 
         They sum to the log-likelihood.

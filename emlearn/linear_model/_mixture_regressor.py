@@ -12,7 +12,14 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from .._composite import CompositeEstimator, Fitted, Parameters
-from .._data import check_length, check_mixing_weights, check_shape, check_weights, is_dask, read_array
+from .._data import (
+    check_length,
+    check_mixing_weights,
+    check_shape,
+    check_weights,
+    is_dask,
+    read_array,
+)
 from .._parameters import set_engine_parameters
 from ..distributions import Distribution, Prior
 from ..distributions.regression import (
@@ -62,6 +69,8 @@ class MixtureRegressor(RegressorMixin, AnswersMixin, CompositeEstimator):
         logistic regressions finite where a component separates zeros from ones.
     variance_type : {"free", "tied"}, default="free"
         Of linear regressions: a variance for each component, or one for all.
+    variance_floor : float, default=0.0
+        Variances are no smaller. With 0 a run whose component fits its rows without error is singular.
     gate : {"softmax"} or None, default=None
         None has constant weights. "softmax" has weights that are a softmax of covariates (concomitant variables).
     features : list of int or str, default=None
@@ -156,6 +165,7 @@ class MixtureRegressor(RegressorMixin, AnswersMixin, CompositeEstimator):
         "fit_intercept": ["boolean"],
         "alpha": [Interval(Real, 0.0, None, closed="left")],
         "variance_type": [StrOptions({"free", "tied"})],
+        "variance_floor": [Interval(Real, 0.0, None, closed="left")],
         "gate": [StrOptions({"softmax"}), None],
         "features": ["array-like", None],
         "gate_features": ["array-like", None],
@@ -169,6 +179,7 @@ class MixtureRegressor(RegressorMixin, AnswersMixin, CompositeEstimator):
         fit_intercept: bool = True,
         alpha: float = 0.0,
         variance_type: str = "free",
+        variance_floor: float = 0.0,
         gate: str | None = None,
         features: Any = None,
         gate_features: Any = None,
@@ -189,6 +200,7 @@ class MixtureRegressor(RegressorMixin, AnswersMixin, CompositeEstimator):
         self.fit_intercept = fit_intercept
         self.alpha = alpha
         self.variance_type = variance_type
+        self.variance_floor = variance_floor
         self.gate = gate
         self.features = features
         self.gate_features = gate_features
@@ -272,12 +284,12 @@ class MixtureRegressor(RegressorMixin, AnswersMixin, CompositeEstimator):
 
     def _distribution(self) -> Distribution:
         family = _FAMILIES[self.family]
-        more = {"variance_type": self.variance_type} if family is GaussianRegression else {}
+        names = ("variance_type", "variance_floor") if family is GaussianRegression else ()
         return family(
             fit_intercept=self.fit_intercept,
             alpha=self.alpha,
             more_columns=self._n_gate_columns(),
-            **more,
+            **{name: getattr(self, name) for name in names},
         )
 
     def _n_gate_columns(self) -> int:
@@ -370,8 +382,10 @@ class MixtureRegressor(RegressorMixin, AnswersMixin, CompositeEstimator):
                 if item not in names:
                     raise ValueError(f"{name}: X has no column {item!r}; its columns are {names}.")
                 found.append(names.index(item))
-            elif isinstance(item, int) and not isinstance(item, bool) and (
-                -self.n_features_in_ <= item < self.n_features_in_
+            elif (
+                isinstance(item, int)
+                and not isinstance(item, bool)
+                and (-self.n_features_in_ <= item < self.n_features_in_)
             ):
                 found.append(item)
             else:
@@ -382,7 +396,10 @@ class MixtureRegressor(RegressorMixin, AnswersMixin, CompositeEstimator):
 
     def _table(self, response: np.ndarray, X: np.ndarray) -> np.ndarray:
         """Rows as the model sees them: response, covariates of the regressions, covariates of the gate."""
-        parts = [response.astype(X.dtype, copy=False), X[:, self._columns(self.features, "features")]]
+        parts = [
+            response.astype(X.dtype, copy=False),
+            X[:, self._columns(self.features, "features")],
+        ]
         if self.gate is not None:
             parts.append(X[:, self._columns(self.gate_features, "gate_features")])
         return np.concatenate(parts, axis=1)
@@ -393,7 +410,12 @@ class MixtureRegressor(RegressorMixin, AnswersMixin, CompositeEstimator):
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
         array = check_array(
-            y, ensure_2d=False, dtype="numeric", input_name="y", estimator=self, ensure_min_samples=0
+            y,
+            ensure_2d=False,
+            dtype="numeric",
+            input_name="y",
+            estimator=self,
+            ensure_min_samples=0,
         )
         two = array.ndim == 2 and array.shape[1] == 2 and self.family in ("binomial", "logistic")
         if not two:
@@ -421,9 +443,13 @@ class MixtureRegressor(RegressorMixin, AnswersMixin, CompositeEstimator):
         if order is not None:
             table = table[order]
             weight, known = (None if a is None else a[order] for a in (weight, known))
-        check_even(weight, ends, "sample_weight", "A group counts as a whole: give its rows one weight.")
+        check_even(
+            weight, ends, "sample_weight", "A group counts as a whole: give its rows one weight."
+        )
         gate = table[:, table.shape[1] - self._n_gate_columns() :]
-        advice = "The gate has one choice for all rows of a group; name its columns in gate_features."
+        advice = (
+            "The gate has one choice for all rows of a group; name its columns in gate_features."
+        )
         check_even(gate, ends, "A covariate of the gate", advice)
         return Block(Grouped(table, ends, order), weight, group_labels(known, ends))
 
@@ -455,7 +481,9 @@ class MixtureRegressor(RegressorMixin, AnswersMixin, CompositeEstimator):
 
     def _changed(self) -> str | None:
         if len(self.weights_) != self.n_components:
-            return f"a fit of {len(self.weights_)} components, but n_components = {self.n_components}"
+            return (
+                f"a fit of {len(self.weights_)} components, but n_components = {self.n_components}"
+            )
         if (self.gate is None) != ("gate_coef_" not in vars(self)):
             return "a fit with another gate"
         return super()._changed()

@@ -43,7 +43,9 @@ class PreparedRows:
     def spread(self, values: np.ndarray) -> np.ndarray:
         """Values of units as values of their rows."""
         return (
-            values if self.ends is None else np.repeat(values, np.diff(self.ends, prepend=0), axis=0)
+            values
+            if self.ends is None
+            else np.repeat(values, np.diff(self.ends, prepend=0), axis=0)
         )
 
 
@@ -60,9 +62,7 @@ class RegressionModel(CompositeModel):
         covariates = rows[:, rows.shape[1] - more :]
         if ends is not None:
             covariates = covariates[X.begins]
-        return PreparedRows(
-            self.distribution.features(rows), covariates.astype(np.float64), ends
-        )
+        return PreparedRows(self.distribution.features(rows), covariates.astype(np.float64), ends)
 
     def e_step(
         self,

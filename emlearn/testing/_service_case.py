@@ -144,6 +144,13 @@ class ServiceCase:
             return model.log_likelihood(X, **self.beside) / X.shape[0]
         return model.score(X, **self.beside)
 
+    def row_scores(self, model: Any) -> np.ndarray:
+        """Log-likelihood of each row."""
+        known = hasattr(model, "log_likelihood_samples")
+        return (model.log_likelihood_samples if known else model.score_samples)(
+            self.X, **self.beside
+        )
+
     def predicted(self, model: Any) -> np.ndarray:
         """The component of each row."""
         method = model.predict_labels if hasattr(model, "predict_labels") else model.predict
