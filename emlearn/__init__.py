@@ -15,6 +15,7 @@ from .hmm import (
     PoissonHMM,
     StudentTHMM,
 )
+from .linear_model import MixtureRegressor
 from .mixture import (
     BayesianGaussianMixture,
     BernoulliMixture,
@@ -50,6 +51,7 @@ __all__ = [
     "GaussianMixture",
     "MixedMixture",
     "Mixture",
+    "MixtureRegressor",
     "MixtureSelector",
     "MultinomialHMM",
     "MultinomialMixture",

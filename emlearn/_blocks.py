@@ -74,8 +74,11 @@ class BlockReader:
         self.blocks, self.read = blocks, read
         #: of labels that are texts, in the last pass that learned
         self.classes: np.ndarray | None = None
+        # a y that is required is data
         self.names = [
-            name for name in signature(read).parameters if name not in ("X", "y", "reset")
+            name
+            for name, parameter in signature(read).parameters.items()
+            if name not in ("X", "reset") and (name != "y" or parameter.default is parameter.empty)
         ]
 
     def __call__(self, reset: bool = False, each: bool = False) -> Iterator[Block]:

@@ -20,6 +20,7 @@ from emlearn.hmm import (
     PoissonHMM,
     StudentTHMM,
 )
+from emlearn.linear_model import MixtureRegressor
 from emlearn.mixture import (
     BayesianGaussianMixture,
     BernoulliMixture,
@@ -89,6 +90,7 @@ EXAMPLES = {
         MixtureSelector(PoissonMixture(max_iter=5), {"n_components": [2, 3]}),
         COUNTS,
     ),
+    MixtureRegressor: (MixtureRegressor(3), NUMBERS),
     GaussianHMM: (GaussianHMM(3), NUMBERS),
     GMMHMM: (GMMHMM(2, n_mix=2), TWINS),
     StudentTHMM: (StudentTHMM(3), TAILS),
@@ -104,7 +106,14 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 SEQUENCES = {name for name in vars(emlearn.hmm) if name.endswith("HMM")}
 
 
+# responses on a line of their own in each component
+LINES = np.array([[2.0, 0.0], [-1.0, 2.0], [0.0, -2.0]])
+RESPONSE = (LINES[Z] * NUMBERS).sum(axis=1) + 0.5 * np.random.RandomState(1).standard_normal(N)
+
+
 def arguments(cls):
+    if cls is MixtureRegressor:
+        return {"y": RESPONSE}
     return {"groups": GROUPS} if cls.__name__ in SEQUENCES else {}
 
 

@@ -98,6 +98,20 @@ class CompositeModel:
         """Whether the fit is the same for any multiple of the sample weights."""
         return self.prior is None and self.latent_prior is None
 
+    @property
+    def stepwise(self) -> bool:
+        """Whether an M-step is a step that may go too far."""
+        return bool(getattr(self.latent, "stepwise", False) or self.distribution.stepwise)
+
+    def between(self, old: Parameters, new: Parameters, fraction: float) -> Parameters:
+        """Parameters a fraction of the way; what has an exact M-step goes all the way."""
+        latent, components = new.latent, new.components
+        if getattr(self.latent, "stepwise", False):
+            latent = self.latent.between(old.latent, latent, fraction)
+        if self.distribution.stepwise:
+            components = self.distribution.between(old.components, components, fraction)
+        return Parameters(latent, components)
+
     def expected_statistics(self, parameters: Parameters, source: Source) -> Joint | None:
         """What the statistics of the rows would be in the mean if they came from these parameters; None if unknown."""
         rows = source.weight

@@ -70,6 +70,8 @@ class Distribution(BaseEstimator, ABC):
     takes_frames: ClassVar[bool] = False
     #: False where an M-step improves the expected log-density but need not maximise it
     exact: ClassVar[bool] = True
+    #: True where the M-step is one step, such as Newton's, which may go too far: the loop halves it by :meth:`between`
+    stepwise: ClassVar[bool] = False
     #: share of each row that a drawn start spreads evenly: EM never leaves a probability of 0
     start_softness: ClassVar[float] = 0.0
     #: parts that a component begins with: the weights of a start have so many columns for each, side by side
@@ -190,6 +192,14 @@ class Distribution(BaseEstimator, ABC):
 
         ``parameters`` are the current ones, or None at a start.
         """
+
+    def between(self, old: Any, new: Any, fraction: float) -> Any:
+        """Parameters a fraction of the way from ``old`` to ``new``, where an M-step is a step.
+
+        Here: on the straight line between the fields of the dataclass.
+        """
+        pairs = ((getattr(old, f.name), getattr(new, f.name)) for f in dataclasses.fields(new))
+        return type(new)(*(a + fraction * (b - a) for a, b in pairs))
 
     #: True where the best value of each published parameter, and of each of its elements (but for probabilities
     #: that sum to 1), does not depend on the others: fixed ones are then put in after the M-step

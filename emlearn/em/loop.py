@@ -41,6 +41,8 @@ class Problem(Protocol):
 
     # Optional: bound(old, new, statistics, objective) -> float, what the rule compares after the M-step from ``old``
     # to ``new``; ``statistics`` and ``objective`` are those of ``old``. Without it, that objective itself.
+    # between(old, new, fraction) -> parameters, where an M-step is a step that may go too far, such as Newton's: it is
+    # halved while the objective falls.
 
 
 class Accelerator(Protocol):
@@ -107,6 +109,9 @@ class Result:
 
 # rounding in the sum over the rows, relative to the objective
 _NOISE = 1e-7
+
+# how often a step is halved, and what of the objective rounding may take where it is not
+_HALVINGS, _ROUNDING = 20, 1e-12
 
 
 def run(
@@ -218,6 +223,7 @@ class RunState:
             monitor,
         )
         self.bound = getattr(problem, "bound", _own_objective)
+        self.between = getattr(problem, "between", None)
         self.n_e_steps = self.n_iter = 0
         self.objectives: list[float] = []
         self.stopped = False
@@ -238,10 +244,12 @@ class RunState:
     def step(self) -> tuple[float, float]:
         """One EM step: what the objective gained, and the change that the rule looks at."""
         parameters = self.problem.m_step(self.statistics, self.parameters)
-        bound = self.bound(self.parameters, parameters, self.statistics, self.objective)
-        change = bound - self.previous
         statistics, objective = self.problem.e_step(parameters)
         self.n_e_steps += 1
+        if self.between is not None:
+            parameters, statistics, objective = self.shorten(parameters, statistics, objective)
+        bound = self.bound(self.parameters, parameters, self.statistics, self.objective)
+        change = bound - self.previous
         if math.isnan(objective):
             raise SingularError("the objective is not a number")
         if objective == self.objective == -math.inf:
@@ -256,6 +264,25 @@ class RunState:
                 self.fell = (self.n_iter + 1, -rise)
         self._keep(parameters, statistics, objective, bound, change)
         return rise, change
+
+    def shorten(
+        self, parameters: Any, statistics: Statistics, objective: float
+    ) -> tuple[Any, Statistics, float]:
+        """What is left of a step that went too far: half of it, or half of that, until the objective does not fall.
+
+        Where it falls all the same, nothing: the run stays where it is.
+        """
+        whole, fraction = parameters, 1.0
+        least = self.objective - _ROUNDING * max(1.0, abs(self.objective))
+        for _ in range(_HALVINGS):
+            allowed = min(self.problem.ascent(self.parameters, parameters, self.statistics), 0.0)
+            if objective >= least + allowed:
+                return parameters, statistics, objective
+            fraction /= 2
+            parameters = self.between(self.parameters, whole, fraction)
+            statistics, objective = self.problem.e_step(parameters)
+            self.n_e_steps += 1
+        return self.parameters, self.statistics, self.objective
 
     def leap(self, accelerator: Accelerator, rise: float) -> None:
         """Try what the accelerator proposes.

@@ -18,13 +18,17 @@ __all__ = ["Labels"]
 
 
 class FirstCounts:
-    """Counts of the components at a start."""
+    """Counts of the components at a start; of units, where rows make some, that end at ``ends``."""
 
-    def __init__(self) -> None:
+    def __init__(self, ends: np.ndarray | None = None) -> None:
         self.statistics: Sums | None = None
+        lengths = None if ends is None else np.diff(ends, prepend=0)
+        self.lengths = None if lengths is None else np.repeat(lengths, lengths)
 
     def add(self, rows: Any, shares: np.ndarray) -> None:
         """Some rows with their shares (rows, K), times sample weight."""
+        if self.lengths is not None:
+            shares = shares / self.lengths[rows, None]
         part = Sums({"counts": shares.sum(axis=0)})
         self.statistics = part if self.statistics is None else self.statistics + part
 
@@ -46,9 +50,9 @@ class Labels:
 
     name = "labels"
 
-    def first_statistics(self, ends: None = None) -> FirstCounts:
+    def first_statistics(self, ends: np.ndarray | None = None) -> FirstCounts:
         """What the shares of a start add up to, piece by piece."""
-        return FirstCounts()
+        return FirstCounts(ends)
 
     def log_weights(self, weights: np.ndarray) -> np.ndarray:
         """Logarithm of the weights; -inf where one is 0."""

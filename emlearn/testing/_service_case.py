@@ -30,7 +30,7 @@ class ServiceCase:
         Not fitted, with the settings of its example.
     X : array-like, CSR matrix or data frame of shape (n, d)
     arguments : mapping
-        For ``fit``, an entry a row each: ``groups`` of a model of sequences.
+        For ``fit``, an entry a row each: ``groups`` of a model of sequences, ``y`` of a regression.
     """
 
     def __init__(self, estimator: Any, X: Any, arguments: Mapping[str, Any]) -> None:
@@ -38,7 +38,7 @@ class ServiceCase:
         self.X = X if hasattr(X, "iloc") or sparse.issparse(X) else np.asarray(X)
         self.given = {name: np.asarray(value) for name, value in arguments.items()}
         #: what the methods of a fitted model take
-        self.beside = {name: v for name, v in self.given.items() if name == "groups"}
+        self.beside = {name: v for name, v in self.given.items() if name in ("groups", "y")}
         self.n = self.X.shape[0]
 
     # ---------------------------------------------------------------- data
@@ -123,7 +123,7 @@ class ServiceCase:
     @cached_property
     def labels(self) -> np.ndarray:
         """A partition of the rows."""
-        return self.fitted.predict(self.X, **self.beside)
+        return self.predicted(self.fitted)
 
     @property
     def start(self) -> dict[str, Any]:
@@ -139,15 +139,37 @@ class ServiceCase:
 
     def score(self, model: Any, X: Any = None) -> float:
         """Mean log-likelihood of a row."""
-        return model.score(self.X if X is None else X, **self.beside)
+        X = self.X if X is None else X
+        if hasattr(model, "log_likelihood"):  # the score of a regression is another
+            return model.log_likelihood(X, **self.beside) / X.shape[0]
+        return model.score(X, **self.beside)
+
+    def row_scores(self, model: Any) -> np.ndarray:
+        """Log-likelihood of each row."""
+        known = hasattr(model, "log_likelihood_samples")
+        return (model.log_likelihood_samples if known else model.score_samples)(
+            self.X, **self.beside
+        )
+
+    def predicted(self, model: Any) -> np.ndarray:
+        """The component of each row."""
+        method = model.predict_labels if hasattr(model, "predict_labels") else model.predict
+        return method(self.X, **self.beside)
+
+    def posterior(self, model: Any) -> np.ndarray:
+        """The probability of each component, for each row."""
+        known = hasattr(model, "responsibilities")
+        method = model.responsibilities if known else model.predict_proba
+        return method(self.X, **self.beside)
 
     def answers(self, model: Any) -> dict[str, np.ndarray]:
         """What the model says of the rows."""
-        return {
-            name: np.asarray(getattr(model, name)(self.X, **self.beside))
-            for name in ("score_samples", "predict_proba", "predict")
-            if hasattr(model, name)
-        }
+        names = ("score_samples", "predict_proba", "responsibilities", "predict")
+        found = {name: getattr(model, name) for name in names if hasattr(model, name)}
+        given = {name: self.beside for name in found}
+        if "y" in self.beside:  # which it predicts
+            given["predict"] = {}
+        return {name: np.asarray(method(self.X, **given[name])) for name, method in found.items()}
 
     def same(self, a: Any, b: Any, what: str, tolerance: float | None = None) -> None:
         """Two fits are one, to the bit without a tolerance; where nothing is published, by their answers."""

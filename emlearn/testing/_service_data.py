@@ -88,7 +88,7 @@ def check_fit_blocks(case: ServiceCase) -> None:
         whole = case.fit(**case.start)
         slices = (
             unit_blocks(case.ends, 1.0, 1.0)
-            if case.beside
+            if "groups" in case.given
             else row_blocks(case.n, case.X.shape[1], 1.0)
         )
         blocks = [_block(case, rows) for rows in slices]

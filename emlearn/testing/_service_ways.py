@@ -93,8 +93,8 @@ def check_hard(case: ServiceCase) -> None:
     if hasattr(model, "decode"):
         joint = model.decode(case.X, **case.beside)[0] / case.n
     else:
-        posterior = model.predict_proba(case.X)
-        joint = np.mean(model.score_samples(case.X) + np.log(posterior.max(axis=1)))
+        posterior = case.posterior(model)
+        joint = np.mean(case.row_scores(model) + np.log(posterior.max(axis=1)))
     close(model.lower_bound_, joint, "lower_bound_ and the joint likelihood of rows and labels")
 
 
@@ -169,7 +169,7 @@ def _some_labels(case: ServiceCase, codes: np.ndarray) -> None:
 def _as_counted(case: ServiceCase, model: Any, codes: np.ndarray) -> None:
     """Weights, or first states and transitions, are those that the labels have; most rows are where they were put."""
     K = codes.max() + 1
-    kept = float(np.mean(model.predict(case.X, **case.beside) == codes))
+    kept = float(np.mean(case.predicted(model) == codes))
     hold(kept > 0.8, f"{1 - kept:.0%} of the rows are predicted to be elsewhere than labels said.")
     if hasattr(model, "transmat_"):
         first = np.bincount([codes[unit[0]] for unit in case.units], minlength=K)

@@ -64,6 +64,12 @@ _REASONS: dict[str, dict[str, str]] = {
     "Its columns are, or may be, categories, and a zero is the name of one.": {
         "sparse rows": "CategoricalMixture CategoricalHMM MixedMixture",
     },
+    "Regressions are given their covariates: a missing cell of X has no distribution that it could be filled from.": {
+        "missing cells": "MixtureRegressor",
+    },
+    "Its statistics are moments of the covariates about their mean, where a zero is a number like any other.": {
+        "sparse rows": "MixtureRegressor",
+    },
     "It maximises a bound on the evidence; there is no likelihood of one set of parameters.": {
         "honest likelihood": "BayesianGaussianMixture",
     },

@@ -1,0 +1,5 @@
+"""Mixtures of regressions."""
+
+from ._mixture_regressor import MixtureRegressor
+
+__all__ = ["MixtureRegressor"]
