@@ -4,6 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from ._show_versions import show_versions
 from .base import EMMixin
+from .decomposition import FactorAnalysis, ProbabilisticPCA
 from .hmm import (
     GMMHMM,
     HMM,
@@ -44,6 +45,7 @@ __all__ = [
     "CategoricalHMM",
     "CategoricalMixture",
     "EMMixin",
+    "FactorAnalysis",
     "GammaHMM",
     "GammaMixture",
     "GaussianHMM",
@@ -55,6 +57,7 @@ __all__ = [
     "MultinomialMixture",
     "PoissonHMM",
     "PoissonMixture",
+    "ProbabilisticPCA",
     "StudentTHMM",
     "StudentTMixture",
     "VonMisesFisherMixture",

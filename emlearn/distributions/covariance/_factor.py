@@ -14,8 +14,9 @@ __all__ = ["Factor"]
 
 _WARM, _COLD = 2, 100
 _REST = 1e-10
-# keeps Newton's step short where the likelihood cannot tell two noises apart
-_RIDGE = 0.01
+# keeps Newton's step short where the likelihood cannot tell two noises apart; where noise falls to
+# nothing, the curvature of its logarithm is the slope
+_RIDGE, _LEAST_RIDGE = 0.01, 1e-9
 # the least share of a variance that is noise: below, the scale of the data is lost to rounding
 _LEAST = 1e-8
 
@@ -157,7 +158,8 @@ class Factor(Full):
         except np.linalg.LinAlgError:
             partial = np.zeros_like(variances)
         noise = (1.0 - 0.5 * self.rank(d) / d) * partial
-        return np.where((noise > 0) & (noise < variances), noise, 0.5 * variances)
+        sound = (noise > self.least * variances) & (noise < variances)
+        return np.where(sound, noise, 0.5 * variances)
 
     @staticmethod
     def _step(
@@ -181,7 +183,8 @@ class Factor(Full):
         slope[held] = 0.0
         curvature[held[:, :, None] | held[:, None, :]] = 0.0
         index = np.arange(d)
-        curvature[:, index, index] += np.where(held, 1.0, _RIDGE)
+        ridge = np.where(slope > 0, np.clip(slope, _LEAST_RIDGE, _RIDGE), _RIDGE)
+        curvature[:, index, index] += np.where(held, 1.0, ridge)
         change = np.linalg.solve(curvature, -slope[:, :, None])[:, :, 0]
         trial = np.clip(noise * np.exp(np.clip(change, -2.0, 2.0)), least, variances)
         trial_values, trial_vectors = _spectrum(covariances, trial)

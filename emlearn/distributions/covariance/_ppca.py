@@ -50,13 +50,17 @@ class ProbabilisticPrincipalComponents(Factor):
         d, q = n_features, self.rank(n_features)
         return n_components * (d * q - q * (q - 1) // 2 + 1)
 
+    def first_noise(self, covariances: np.ndarray) -> np.ndarray:
+        """The mean variance."""
+        return np.trace(covariances, axis1=1, axis2=2) / covariances.shape[1]
+
     def estimate(
         self, moments: Moments, floor: float, current: Any = None
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         covariances = Full.m_step(self, moments, floor)
         d = covariances.shape[1]
         values = np.linalg.eigvalsh(covariances)[:, : d - self.rank(d)]
-        least = self.least * np.trace(covariances, axis1=1, axis2=2) / d
+        least = self.least * self.first_noise(covariances)
         noise = np.maximum(np.maximum(values, 0.0).mean(axis=1), least)
         sound = noise > 0
         loadings = np.zeros((len(noise), d, self.rank(d)))
