@@ -4,6 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from ._show_versions import show_versions
 from .base import EMMixin
+from .decomposition import FactorAnalysis, ProbabilisticPCA
 from .hmm import (
     GMMHMM,
     HMM,
@@ -45,6 +46,7 @@ __all__ = [
     "CategoricalHMM",
     "CategoricalMixture",
     "EMMixin",
+    "FactorAnalysis",
     "GammaHMM",
     "GammaMixture",
     "GaussianHMM",
@@ -57,6 +59,7 @@ __all__ = [
     "MultinomialMixture",
     "PoissonHMM",
     "PoissonMixture",
+    "ProbabilisticPCA",
     "StudentTHMM",
     "StudentTMixture",
     "VonMisesFisherMixture",

@@ -77,10 +77,11 @@ class Fit:
         self.n_runs, self.warm = n_runs, warm
         #: how many runs led to the best optimum, where that was looked at
         self.n_found = 0
-        self.tol, self.max_iter = estimator._setting("tol"), estimator._setting("max_iter")
+        self.max_iter = estimator._setting("max_iter")
         self.random_state = check_random_state(estimator._setting("random_state"))
         self._check_settings()
         self.model, self.weight = estimator._model_for(source), source.weight
+        self.tol = estimator._tolerance(source)
         if getattr(self.model, "unit_free", True):  # beside a prior, the unit of the weights counts
             self.source = source = source.in_range()
         self.watch = FitWatch(estimator, source, y, n_runs)

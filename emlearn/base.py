@@ -246,6 +246,10 @@ class EMMixin(CallbackSupportMixin):
         """True where the next fit takes up the last one."""
         return bool(self._setting("warm_start")) and "converged_" in vars(self)
 
+    def _tolerance(self, source: Source) -> float:
+        """The change of the objective that counts as none."""
+        return self._setting("tol")
+
     def _setting(self, name: str) -> Any:
         value = getattr(self, name, _DEFAULTS[name])
         # a model of one's own has a method of this name, in the place of the parameter

@@ -12,6 +12,7 @@ __all__ = [
     "CheckpointError",
     "DegenerateComponentsWarning",
     "DomainError",
+    "HeywoodWarning",
     "ObjectiveFellWarning",
     "SingularError",
 ]
@@ -36,6 +37,10 @@ class CheckpointError(ValueError):
 
 class DegenerateComponentsWarning(ConvergenceWarning):
     """Some components of the fit are empty, or are held up by the regularisation alone."""
+
+
+class HeywoodWarning(ConvergenceWarning):
+    """The noise of some features came to its least: what the factors leave of them would be nothing."""
 
 
 class ObjectiveFellWarning(RuntimeWarning):

@@ -10,7 +10,7 @@ from emlearn.em.statistics import Moments
 from emlearn.exceptions import SingularError
 
 MODELS = sorted({model.name for model in COVARIANCES.values()})
-FREE = ("full", "tied", "VVE", "EVE", "VEE", "EEV", "VEV", "EVV", "EII", "spherical")
+FREE = ("full", "tied", "VVE", "EVE", "VEE", "EEV", "VEV", "EVV", "EII", "spherical", "ppca")
 # models whose iterative M-step has one optimum; that of the others is local
 UNIQUE = [name for name in MODELS if name not in ("EVE", "VVE", "factor")]
 CODES = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}
@@ -79,9 +79,10 @@ def rotation(rng, d, size, axes=False):
 def neighbour(name, covariances, rng, size, parameters=None):
     """Covariances of the same model nearby, made of volumes, shapes and axes."""
     K, d, _ = covariances.shape
-    if name == "factor":
+    if name in ("factor", "ppca"):
         loadings = parameters.loadings * (1 + size * rng.normal(size=parameters.loadings.shape))
-        noise = parameters.noise_variances * np.exp(size * rng.normal(size=(K, d)))
+        noise = parameters.noise_variances.reshape(K, -1)
+        noise = noise * np.exp(size * rng.normal(size=noise.shape))
         return loadings @ np.swapaxes(loadings, 1, 2) + noise[:, :, None] * np.eye(d)
     volume, shape, axes = CODES.get(name, name)
 
@@ -141,11 +142,12 @@ def test_constraint_holds(name):
     gaussian, found = fitted(name, X, weights)
     S = np.array(gaussian.covariance.dense(found.covariances, *found.means.shape))
     d = X.shape[1]
-    if name == "factor":
+    if name in ("factor", "ppca"):
         product = found.loadings @ np.swapaxes(found.loadings, 1, 2)
         np.testing.assert_allclose(
-            S - product, found.noise_variances[:, :, None] * np.eye(d), atol=1e-10
+            S - product, found.noise_variances.reshape(3, -1)[:, :, None] * np.eye(d), atol=1e-10
         )
+        assert found.noise_variances.shape == ((3, d) if name == "factor" else (3,))
         assert found.loadings.shape == (3, d, 1)
         return
     volume, shape, axes = CODES.get(name, name)
@@ -185,10 +187,12 @@ def test_number_of_free_parameters(K, d):
         "EVV": 1 + K * (d - 1) + K * p,
         "VVV": K * (d + p),
         "factor": K * min(2 * d, d + p),
+        "ppca": K * (d + 1 if d > 1 else 1),
     }
     for name, count in expected.items():
         assert COVARIANCES[name].n_free(K, d) == count, name
-    assert COVARIANCES["factor"].configure(9).n_free(K, d) == K * (d + p)
+    for name in ("factor", "ppca"):
+        assert COVARIANCES[name].configure(9).n_free(K, d) == K * (d + p)
 
 
 @pytest.mark.parametrize("with_prior", [False, True])
@@ -259,7 +263,7 @@ def test_one_component_has_nothing_to_share(same):
 def test_one_feature(name):
     X, weights = draw(5, d=1)
     gaussian, found = fitted(name, X, weights)
-    first = {"factor": "V"}.get(name, CODES.get(name, name)[0])
+    first = {"factor": "V", "ppca": "V"}.get(name, CODES.get(name, name)[0])
     expected = fitted("VII" if first == "V" else "EII", X, weights)[1].covariances
     dense = np.array(gaussian.covariance.dense(found.covariances, 3, 1)).ravel()
     np.testing.assert_allclose(dense, expected, rtol=1e-7)
@@ -322,7 +326,7 @@ def test_published_parameters_are_read_back(name):
     again = gaussian.recall(values)
     np.testing.assert_array_equal(again.covariances, found.covariances)
     assert values["precisions"].shape == gaussian.covariance.shape(3, 4)
-    if name == "factor":
+    if name in ("factor", "ppca"):
         np.testing.assert_array_equal(again.noise_variances, found.noise_variances)
     del values["covariances"]
     np.testing.assert_allclose(

@@ -114,9 +114,14 @@ def reference_of_sphere(rng, n):
 # family -> its examples: distribution, rows, and further arguments of the suite. A new family is a line here.
 EXAMPLES = {
     Gaussian: [
-        *((Gaussian(name), NUMBERS, {}) for name in COVARIANCES if name != "factor"),
+        *(
+            (Gaussian(name), NUMBERS, {})
+            for name, model in COVARIANCES.items()
+            if not model.low_rank
+        ),
         (Gaussian(), NUMBERS[:, :1], {}),
         (Gaussian("factor"), ONE_FACTOR, {}),
+        (Gaussian("ppca"), ONE_FACTOR, {}),
         # reg_covar is no part of the model that samples are drawn from
         (Gaussian(reg_covar=0.5), NUMBERS, {"skip": ["check_recovers_parameters"]}),
         (Gaussian("diag"), NUMBERS + 1e5, {"skip": ["check_types_and_layouts"]}),

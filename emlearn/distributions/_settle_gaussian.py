@@ -28,9 +28,9 @@ def gaussian_spaces(covariance: Covariance, n_components: int, n_features: int) 
     variances = covariance.form == "diag"
     space = Space(shape, 0.0 if variances else -np.inf, strict=variances, axes=axes)
     spaces = {"means": Space((K, d)), **dict.fromkeys(NAMES, space)}
-    if covariance.name == "factor":
-        spaces["loadings"] = Space((K, d, min(covariance.n_factors, d)))
-        spaces["noise_variances"] = Space((K, d), 0.0, strict=True)
+    if covariance.low_rank:
+        spaces["loadings"] = Space((K, d, covariance.rank(d)))
+        spaces["noise_variances"] = Space(covariance.noise_shape(K, d), 0.0, strict=True)
     return spaces
 
 
@@ -53,8 +53,8 @@ def settle_gaussian(
         If the model cannot have them.
     """
     found: dict[str, Held] = dict(constraints.only(["means"]))
-    if covariance.name == "factor":
-        return Constraints({**found, **_settle_factor(constraints, label)})
+    if covariance.low_rank:
+        return Constraints({**found, **_settle_factor(covariance.name, constraints, label)})
     given = [name for name in NAMES if name in constraints]
     if not given:
         return Constraints(found)
@@ -137,10 +137,10 @@ def _check_model(covariance: Covariance, held: Held | None, label: str) -> None:
         )
 
 
-def _settle_factor(constraints: Constraints, label: str) -> dict[str, Held]:
+def _settle_factor(model: str, constraints: Constraints, label: str) -> dict[str, Held]:
     if any(name in constraints for name in NAMES):
         raise ValueError(
-            f"fixed, equal: {label!r} of the model factor are made of loadings and noise_variances. Fix these, or"
+            f"fixed, equal: {label!r} of the model {model} are made of loadings and noise_variances. Fix these, or"
             " choose covariance_type='full'."
         )
     noise, loadings = constraints.get("noise_variances"), constraints.get("loadings")
@@ -149,14 +149,14 @@ def _settle_factor(constraints: Constraints, label: str) -> dict[str, Held]:
             continue
         if held.shared.any():
             raise ValueError(
-                f"equal: components of the model factor cannot share {name!r}. Choose another covariance_type."
+                f"equal: components of the model {model} cannot share {name!r}. Choose another covariance_type."
             )
         each = held.fixed.reshape(len(held.values), -1)
         if np.any(each.any(axis=1) & ~each.all(axis=1)):
             raise ValueError(f"fixed: {name!r} of a component can be fixed as a whole only.")
     if loadings is not None:
         whole = loadings.fixed.all(axis=(1, 2))
-        if noise is None or np.any(whole & ~noise.fixed.all(axis=1)):
+        if noise is None or np.any(whole & ~noise.fixed.reshape(len(whole), -1).all(axis=1)):
             raise ValueError(
                 "fixed: a component whose loadings are fixed must have fixed noise_variances too."
             )
@@ -191,7 +191,7 @@ def n_held_gaussian(
 def _n_held_factor(covariance: Any, d: int, constraints: Constraints) -> int:
     noise, loadings = constraints["noise_variances"], constraints.get("loadings")
     each = covariance.n_free(1, d)
-    q = min(covariance.n_factors, d)
+    q = covariance.rank(d)
     whole = 0 if loadings is None else int(loadings.fixed.all(axis=(1, 2)).sum())
-    some = int(noise.fixed.all(axis=1).sum()) - whole
+    some = int(noise.fixed.reshape(len(noise.fixed), -1).all(axis=1).sum()) - whole
     return whole * each + some * max(each - (d * q - q * (q - 1) // 2), 0)

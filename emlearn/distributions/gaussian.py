@@ -47,8 +47,8 @@ class GaussianParameters:
     covariances, precisions_cholesky : ndarray
         Their shape depends on the covariance model.
     loadings : ndarray of shape (K, d, q) or None
-    noise_variances : ndarray of shape (K, d) or None
-        Of the factor model.
+    noise_variances : ndarray of shape (K, d), of shape (K,) or None
+        Of the models "factor" and "ppca".
     """
 
     means: np.ndarray
@@ -64,12 +64,12 @@ class Gaussian(Distribution):
     Parameters
     ----------
     covariance_type : str, default="full"
-        "full", "tied", "diag", "spherical", "factor", or one of mclust's codes: EII VII EEI VEI
+        "full", "tied", "diag", "spherical", "factor", "ppca", or one of mclust's codes: EII VII EEI VEI
         EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV.
     reg_covar : float, default=0.0
         Added to each variance in the M-step, in squared units of the data.
     n_factors : int, default=1
-        Of the model "factor".
+        Of the models "factor" and "ppca".
 
     Examples
     --------
@@ -464,7 +464,7 @@ class Gaussian(Distribution):
         others = {
             name: as_float(values[name])
             for name in ("loadings", "noise_variances")
-            if values.get(name) is not None and covariance.name == "factor"
+            if values.get(name) is not None and covariance.low_rank
         }
         return GaussianParameters(means, covariances, factors, **others)
 

@@ -64,7 +64,7 @@ class StudentT(Distribution):
     reg_covar : float, default=0.0
         Added to each squared scale in the M-step, in squared units of the data.
     n_factors : int, default=1
-        Of the model "factor".
+        Of the models "factor" and "ppca".
 
     References
     ----------

@@ -18,12 +18,12 @@ class GaussianHMM(BaseHMM):
     n_components : int, default=1
         Number of states.
     covariance_type : str, default="full"
-        Of the states: "full", "tied", "diag", "spherical", "factor" or one of mclust's codes, as
+        Of the states: "full", "tied", "diag", "spherical", "factor", "ppca" or one of mclust's codes, as
         in :class:`~emlearn.mixture.GaussianMixture`.
     reg_covar : float, default=1e-6
         Added to each variance, in squared units of the data.
     n_factors : int, default=1
-        Columns of the loadings, for ``covariance_type="factor"``.
+        Columns of the loadings, for ``covariance_type`` "factor" and "ppca".
     topology : {"ergodic", "left-right", "linear"} or array-like, default="ergodic"
         Which transitions there are: all; to the same state or a later one, beginning in the first; to the
         same state or the next, beginning in the first; or those that are not 0 in an array of shape

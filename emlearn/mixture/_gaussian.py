@@ -34,7 +34,8 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
         variance for each component and feature, a variance for each component. Or one of mclust's
         codes, which say of volume, shape and orientation whether it is equal (E), varies (V) or is
         none (I): EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV. Or "factor": loadings of
-        ``n_factors`` columns and a noise variance for each component and feature.
+        ``n_factors`` columns and a noise variance for each component and feature, a mixture of factor
+        analysers; or "ppca": with one noise variance for each component.
     tol : float, default=1e-3
         Stop when an iteration changed the mean log-likelihood of a row by less.
     reg_covar : float, default=1e-6
@@ -64,7 +65,7 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
     accelerate : {"squarem"} or None, default=None
         Extrapolate between EM steps: fewer iterations where EM is slow.
     n_factors : int, default=1
-        Columns of the loadings, for ``covariance_type="factor"``.
+        Columns of the loadings, for ``covariance_type`` "factor" and "ppca".
     noise : bool or float, default=False
         A further component of constant density, for rows that belong nowhere. True takes the volume
         of the smaller of two boxes around the data, a number is the volume.
@@ -83,8 +84,8 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
         n_features, n_features). ``precisions_ = precisions_cholesky_ @ precisions_cholesky_.T``, the
         factor an upper triangle.
     loadings_ : ndarray of shape (n_components, n_features, n_factors)
-    noise_variances_ : ndarray of shape (n_components, n_features)
-        For "factor": ``covariances_ = loadings_ @ loadings_.T + diag(noise_variances_)``.
+    noise_variances_ : ndarray of shape (n_components, n_features), or (n_components,) for "ppca"
+        For both: ``covariances_ = loadings_ @ loadings_.T + diag(noise_variances_)``.
     noise_weight_, noise_volume_ : float
     noise_origin_ : ndarray of shape (n_features,)
     noise_edges_ : ndarray of shape (n_features, n_features)

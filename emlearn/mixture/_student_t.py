@@ -35,7 +35,7 @@ class StudentTMixture(ConditioningMixin, BaseMixture):
     reg_covar : float, default=1e-6
         Added to each squared scale, in squared units of the data.
     n_factors : int, default=1
-        Columns of the loadings, for ``covariance_type="factor"``.
+        Columns of the loadings, for ``covariance_type`` "factor" and "ppca".
     noise : bool or float, default=False
         A further component of constant density, for rows that belong nowhere. True takes the volume
         of the smaller of two boxes around the data, a number is the volume.

@@ -355,8 +355,9 @@ def _default_grid(estimator: Any) -> dict[str, Any]:
     grid: dict[str, Any] = {f"{prefix}n_components": range(1, 10)}
     accepted = getattr(estimator, "_parameter_constraints", {}).get("covariance_type", [])
     names = sorted({name for c in accepted if isinstance(c, StrOptions) for name in c.options})
-    # mclust's codes of scikit-learn's four types would be fitted twice; a factor model asks for n_factors
-    names = [n for n in names if n not in COVARIANCES or COVARIANCES[n].name == n != "factor"]
+    # mclust's codes of scikit-learn's four types would be fitted twice; factor models ask for n_factors
+    models = {n: COVARIANCES.get(n) for n in names}
+    names = [n for n, m in models.items() if m is None or (m.name == n and not m.low_rank)]
     if names:
         grid[f"{prefix}covariance_type"] = names
     return grid

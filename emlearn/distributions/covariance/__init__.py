@@ -9,6 +9,7 @@ from ._base import Covariance
 from ._diagonal import EEI, EII, EVI, VEI
 from ._factor import Factor
 from ._mclust import EEV, EVE, EVV, VEE, VEV, VVE
+from ._ppca import ProbabilisticPrincipalComponents
 from ._simple import Diag, Full, Spherical, Tied
 
 COVARIANCES: dict[str, Covariance] = {
@@ -29,6 +30,7 @@ COVARIANCES: dict[str, Covariance] = {
         VEV(),
         EVV(),
         Factor(),
+        ProbabilisticPrincipalComponents(),
     )
 }
 COVARIANCES |= {
@@ -36,4 +38,13 @@ COVARIANCES |= {
     for code, name in {"VVV": "full", "EEE": "tied", "VVI": "diag", "VII": "spherical"}.items()
 }
 
-__all__ = ["COVARIANCES", "Covariance", "Diag", "Factor", "Full", "Spherical", "Tied"]
+__all__ = [
+    "COVARIANCES",
+    "Covariance",
+    "Diag",
+    "Factor",
+    "Full",
+    "ProbabilisticPrincipalComponents",
+    "Spherical",
+    "Tied",
+]

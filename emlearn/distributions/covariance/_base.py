@@ -39,6 +39,8 @@ class Covariance(ABC):
         What the scale of the conjugate prior is: a matrix, a variance for each feature, or one.
     exact : bool
         False where the M-step only improves.
+    low_rank : bool
+        True where a covariance is made of loadings and noise, and takes ``n_factors``.
     """
 
     name: ClassVar[str]
@@ -48,6 +50,7 @@ class Covariance(ABC):
     shared: ClassVar[bool] = False
     prior_form: ClassVar[str] = "matrix"
     exact: ClassVar[bool] = True
+    low_rank: ClassVar[bool] = False
 
     def configure(self, n_factors: int) -> Self:
         """The model with its hyper-parameters."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -14,8 +14,9 @@ __all__ = ["Factor"]
 
 _WARM, _COLD = 2, 100
 _REST = 1e-10
-# keeps Newton's step short where the likelihood cannot tell two noises apart
-_RIDGE = 0.01
+# keeps Newton's step short where the likelihood cannot tell two noises apart; where noise falls to
+# nothing, the curvature of its logarithm is the slope
+_RIDGE, _LEAST_RIDGE = 0.01, 1e-9
 # the least share of a variance that is noise: below, the scale of the data is lost to rounding
 _LEAST = 1e-8
 
@@ -30,6 +31,8 @@ class Factor(Full):
     Parameters
     ----------
     n_factors : int, default=1
+    least : float, default=1e-8
+        The least share of a variance that is noise.
 
     References
     ----------
@@ -42,15 +45,25 @@ class Factor(Full):
 
     name = "factor"
     exact = False
+    low_rank = True
 
-    def __init__(self, n_factors: int = 1) -> None:
+    def __init__(self, n_factors: int = 1, least: float = _LEAST) -> None:
         self.n_factors = n_factors
+        self.least = least
 
-    def configure(self, n_factors: int) -> Factor:
-        return self if n_factors == self.n_factors else Factor(n_factors)
+    def configure(self, n_factors: int) -> Self:
+        return self if n_factors == self.n_factors else type(self)(n_factors, self.least)
+
+    def rank(self, n_features: int) -> int:
+        """Columns of the loadings."""
+        return min(self.n_factors, n_features)
+
+    def noise_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
+        """Shape of the noise variances."""
+        return n_components, n_features
 
     def n_free(self, n_components: int, n_features: int) -> int:
-        d, q = n_features, min(self.n_factors, n_features)
+        d, q = n_features, self.rank(n_features)
         each = d * q + d - q * (q - 1) // 2
         return n_components * min(each, d * (d + 1) // 2)
 
@@ -59,7 +72,7 @@ class Factor(Full):
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         covariances = super().m_step(moments, floor)
         d = covariances.shape[1]
-        q = min(self.n_factors, d)
+        q = self.rank(d)
         variances = np.ascontiguousarray(np.diagonal(covariances, axis1=1, axis2=2))
         noise = None if current is None else current.noise_variances
         sound = variances.min(axis=1) > 0
@@ -82,13 +95,12 @@ class Factor(Full):
         self, covariances: np.ndarray, noise: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Fitted covariances, loadings and noise, from empirical covariances and the current noise."""
-        d = covariances.shape[1]
-        q = min(self.n_factors, d)
+        q = self.rank(covariances.shape[1])
         variances = np.ascontiguousarray(np.diagonal(covariances, axis1=1, axis2=2))
-        least = _LEAST * variances
+        least = self.least * variances
         steps = _COLD if noise is None else _WARM
         if noise is None:
-            noise = self._first_noise(covariances, variances, q)
+            noise = self.first_noise(covariances)
         noise = np.maximum(noise, least)
         values, vectors = _spectrum(covariances, noise)
         for _ in range(steps):
@@ -99,9 +111,21 @@ class Factor(Full):
             if np.abs(noise - before).max() <= _REST * variances.max():
                 break
         loadings = _loadings(noise, values, vectors, q)
-        fitted = loadings @ np.swapaxes(loadings, 1, 2)
-        fitted.reshape(len(fitted), -1)[:, :: d + 1] += noise
-        return fitted, loadings, noise
+        return self.compose(loadings, noise), loadings, noise
+
+    @staticmethod
+    def compose(loadings: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Covariances (K, d, d) of loadings (K, d, q) and noise."""
+        covariances = loadings @ np.swapaxes(loadings, 1, 2)
+        K, d, _ = covariances.shape
+        covariances.reshape(K, -1)[:, :: d + 1] += noise.reshape(K, -1)
+        return covariances
+
+    def best_loadings(self, covariances: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Maximum-likelihood loadings (K, d, q) where the noise is known."""
+        K, d, _ = covariances.shape
+        each = np.broadcast_to(noise.reshape(K, -1), (K, d))
+        return _loadings(each, *_spectrum(covariances, each), self.rank(d))
 
     def estimate_beside(
         self, moments: Moments, floor: float, current: Any, constraints: Constraints
@@ -109,18 +133,15 @@ class Factor(Full):
         """:meth:`estimate` beside noise variances, and loadings, that components may have fixed."""
         fitted, parts = self.estimate(moments, floor, current)
         covariances = super().m_step(moments, floor)
-        d = fitted.shape[1]
-        q = min(self.n_factors, d)
         noise, given = constraints["noise_variances"].values, constraints.get("loadings")
-        for k in np.flatnonzero(~np.isnan(noise).any(axis=1)):
+        for k in np.flatnonzero(~np.isnan(noise.reshape(len(fitted), -1)).any(axis=1)):
+            one = noise[k : k + 1]
             if given is not None and given.fixed[k].all():
-                loadings = given.values[k]
+                loadings = given.values[k : k + 1]
             else:
-                one = noise[k : k + 1]
-                loadings = _loadings(one, *_spectrum(covariances[k : k + 1], one), q)[0]
-            parts["loadings"][k], parts["noise_variances"][k] = loadings, noise[k]
-            fitted[k] = loadings @ loadings.T
-            fitted[k].reshape(-1)[:: d + 1] += noise[k]
+                loadings = self.best_loadings(covariances[k : k + 1], one)
+            parts["loadings"][k], parts["noise_variances"][k] = loadings[0], noise[k]
+            fitted[k] = self.compose(loadings, one)[0]
         return fitted, parts
 
     def m_step(
@@ -128,16 +149,17 @@ class Factor(Full):
     ) -> np.ndarray:
         return self.estimate(moments, floor)[0]
 
-    @staticmethod
-    def _first_noise(covariances: np.ndarray, variances: np.ndarray, q: int) -> np.ndarray:
+    def first_noise(self, covariances: np.ndarray) -> np.ndarray:
         """Jöreskog's first noise variances; half of each variance where a covariance is singular."""
+        variances = np.diagonal(covariances, axis1=1, axis2=2)
         d = variances.shape[1]
         try:
             partial = 1.0 / np.diagonal(np.linalg.inv(covariances), axis1=1, axis2=2)
         except np.linalg.LinAlgError:
             partial = np.zeros_like(variances)
-        noise = (1.0 - 0.5 * q / d) * partial
-        return np.where((noise > 0) & (noise < variances), noise, 0.5 * variances)
+        noise = (1.0 - 0.5 * self.rank(d) / d) * partial
+        sound = (noise > self.least * variances) & (noise < variances)
+        return np.where(sound, noise, 0.5 * variances)
 
     @staticmethod
     def _step(
@@ -161,7 +183,8 @@ class Factor(Full):
         slope[held] = 0.0
         curvature[held[:, :, None] | held[:, None, :]] = 0.0
         index = np.arange(d)
-        curvature[:, index, index] += np.where(held, 1.0, _RIDGE)
+        ridge = np.where(slope > 0, np.clip(slope, _LEAST_RIDGE, _RIDGE), _RIDGE)
+        curvature[:, index, index] += np.where(held, 1.0, ridge)
         change = np.linalg.solve(curvature, -slope[:, :, None])[:, :, 0]
         trial = np.clip(noise * np.exp(np.clip(change, -2.0, 2.0)), least, variances)
         trial_values, trial_vectors = _spectrum(covariances, trial)
