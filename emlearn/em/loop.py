@@ -41,6 +41,8 @@ class Problem(Protocol):
 
     # Optional: bound(old, new, statistics, objective) -> float, what the rule compares after the M-step from ``old``
     # to ``new``; ``statistics`` and ``objective`` are those of ``old``. Without it, that objective itself.
+    # Optional: at_rest(old, new, statistics) -> str or None, why a run of batch EM ends after this M-step, None where it
+    # goes on. Without it, the rule compares with ``tol``.
 
 
 class Accelerator(Protocol):
@@ -218,6 +220,9 @@ class RunState:
             monitor,
         )
         self.bound = getattr(problem, "bound", _own_objective)
+        self.at_rest = getattr(problem, "at_rest", None)
+        #: of a problem that says itself when it rests: why it does, after the last EM step
+        self.rest: str | None = None
         self.n_e_steps = self.n_iter = 0
         self.objectives: list[float] = []
         self.stopped = False
@@ -254,6 +259,8 @@ class RunState:
             allowed = self.problem.ascent(self.parameters, parameters, self.statistics)
             if rise < min(allowed, 0.0) - _NOISE * max(1.0, abs(objective)):
                 self.fell = (self.n_iter + 1, -rise)
+        if self.at_rest is not None:
+            self.rest = self.at_rest(self.parameters, parameters, self.statistics)
         self._keep(parameters, statistics, objective, bound, change)
         return rise, change
 
@@ -283,11 +290,11 @@ class RunState:
 
     def rests(self, change: float, tol: float) -> bool:
         """Whether the run has come to rest."""
-        return abs(change) < tol
+        return abs(change) < tol if self.at_rest is None else self.rest is not None
 
     def rest_sentence(self, tol: float) -> str:
         """Why that is rest."""
-        return f"the objective changed by less than tol={tol:g}"
+        return self.rest or f"the objective changed by less than tol={tol:g}"
 
     def limit_sentence(self, max_iter: int) -> str:
         """What was done where the run did not come to rest."""

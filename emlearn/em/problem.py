@@ -43,7 +43,7 @@ class ModelProblem:
     Parameters
     ----------
     model : object
-        ``e_step``, ``m_step``, ``prepare``, ``log_prior``, ``ascent`` and, if it has one, ``bound``.
+        ``e_step``, ``m_step``, ``prepare``, ``log_prior``, ``ascent`` and, if it has them, ``bound`` and ``at_rest``.
     source : Source
     workers : Workers or None
     mode : PosteriorMode
@@ -59,6 +59,8 @@ class ModelProblem:
         self.total = 1.0 if getattr(model, "total_scale", False) else self.rows
         if hasattr(model, "bound"):
             self.bound = self._bound
+        if hasattr(model, "at_rest"):
+            self.at_rest = model.at_rest
         # a model whose units may be long maps over their rows in the same threads
         threaded = getattr(model, "takes_workers", False) and workers is not None
         threaded = threaded and not source.remote
