@@ -13,6 +13,10 @@ from sklearn.metrics.pairwise import euclidean_distances
 
 from emlearn.cluster import KMeans
 
+# of the hundred that scikit-learn has, for which conftest.py asks
+N_SEEDS = 2
+pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+
 PRIVATE_FUNCTIONS = "calls only private functions of scikit-learn, never the class"
 OTHERS = "is of scikit-learn's MiniBatchKMeans"
 SEEDING = "is of scikit-learn's function kmeans_plusplus"

@@ -245,6 +245,11 @@ class KMeans(
 
     def _check_start(self, source: Source) -> None:
         self._n_init = self._setting("n_init")
+        if self.algorithm == "elkan" and self.n_clusters == 1:
+            warn_user(
+                "algorithm='elkan' doesn't make sense for a single cluster. Using 'lloyd' instead.",
+                RuntimeWarning,
+            )
         if not self._given():
             return
         if self._n_init != 1:

@@ -41,8 +41,8 @@ class Problem(Protocol):
 
     # Optional: bound(old, new, statistics, objective) -> float, what the rule compares after the M-step from ``old``
     # to ``new``; ``statistics`` and ``objective`` are those of ``old``. Without it, that objective itself.
-    # Optional: at_rest(old, new, statistics) -> str or None, why a run of batch EM ends after this M-step, None where it
-    # goes on. Without it, the rule compares with ``tol``.
+    # Optional: at_rest(old, new, statistics) -> str or None, why a run of batch EM ends after this M-step, None where
+    # it goes on. Without it, the rule compares with ``tol``.
 
 
 class Accelerator(Protocol):
