@@ -4,6 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from ._show_versions import show_versions
 from .base import EMMixin
+from .cluster import KMeans
 from .decomposition import FactorAnalysis, ProbabilisticPCA
 from .hmm import (
     GMMHMM,
@@ -51,6 +52,7 @@ __all__ = [
     "GammaMixture",
     "GaussianHMM",
     "GaussianMixture",
+    "KMeans",
     "MixedMixture",
     "Mixture",
     "MixtureRegressor",

@@ -371,6 +371,7 @@ class EMMixin(CallbackSupportMixin):
         n_threads = self._n_threads(source, 1 if n_runs == 1 else 2)
         with closing(source), single_threaded_blas(), Workers(n_threads) as workers:
             Fit(self, source, y, workers, n_runs, warm).run()
+            self._look_back(source, workers)
         self._note_rows(source)
         return self
 
@@ -509,6 +510,9 @@ class EMMixin(CallbackSupportMixin):
 
     def _note_rows(self, source: Source) -> None:
         """Remember of the rows what fitted attributes say."""
+
+    def _look_back(self, source: Source, workers: Workers) -> None:
+        """One more pass, where fitted attributes say something of each row."""
 
     def _keep_bound(self, model: Any) -> None:
         """Remember what :meth:`_continued_model` needs of the first rows."""

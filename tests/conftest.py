@@ -22,6 +22,7 @@ def pytest_sessionstart(session):
 
 def pytest_generate_tests(metafunc):
     if "global_random_seed" in metafunc.fixturenames:
-        metafunc.parametrize("global_random_seed", range(100))
+        n_seeds = getattr(metafunc.module, "N_SEEDS", 100)
+        metafunc.parametrize("global_random_seed", range(n_seeds))
     if "global_dtype" in metafunc.fixturenames:
         metafunc.parametrize("global_dtype", [np.float32, np.float64])

@@ -102,6 +102,7 @@ ALLOWED = {
         "em",
         "exceptions",
     },
+    "cluster": {"_data", "_kernels", "_lazy", "_parameters", "base", "em", "exceptions"},
     "model_selection": {"distributions", "em.shared", "exceptions", "mixture"},
     "datasets": set(),
     "testing": {"_blocks", "callbacks", "distributions", "em", "exceptions", "latent", "mixture"},

@@ -2,9 +2,10 @@
 
 from . import chain as chain_twin
 from . import gaussian as gaussian_twin
+from . import kmeans as kmeans_twin
 from . import labels as labels_twin
 
-COMPILED = {"chain": True, "gaussian": True, "labels": True}
+COMPILED = {"chain": True, "gaussian": True, "kmeans": True, "labels": True}
 INSTRUCTION_SET = "NumPy"
 
 try:
@@ -27,6 +28,12 @@ except ImportError:
     chain = chain_twin
     COMPILED["chain"] = False
 
+try:
+    from . import _kmeans as kmeans
+except ImportError:
+    kmeans = kmeans_twin
+    COMPILED["kmeans"] = False
+
 __all__ = [
     "COMPILED",
     "INSTRUCTION_SET",
@@ -34,6 +41,8 @@ __all__ = [
     "chain_twin",
     "gaussian",
     "gaussian_twin",
+    "kmeans",
+    "kmeans_twin",
     "labels",
     "labels_twin",
 ]

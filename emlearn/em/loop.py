@@ -43,6 +43,8 @@ class Problem(Protocol):
     # to ``new``; ``statistics`` and ``objective`` are those of ``old``. Without it, that objective itself.
     # between(old, new, fraction) -> parameters, where an M-step is a step that may go too far, such as Newton's: it is
     # halved while the objective falls.
+    # Optional: at_rest(old, new, statistics) -> str or None, why a run of batch EM ends after this M-step, None where
+    # it goes on. Without it, the rule compares with ``tol``.
 
 
 class Accelerator(Protocol):
@@ -224,6 +226,9 @@ class RunState:
         )
         self.bound = getattr(problem, "bound", _own_objective)
         self.between = getattr(problem, "between", None)
+        self.at_rest = getattr(problem, "at_rest", None)
+        #: of a problem that says itself when it rests: why it does, after the last EM step
+        self.rest: str | None = None
         self.n_e_steps = self.n_iter = 0
         self.objectives: list[float] = []
         self.stopped = False
@@ -262,6 +267,8 @@ class RunState:
             allowed = self.problem.ascent(self.parameters, parameters, self.statistics)
             if rise < min(allowed, 0.0) - _NOISE * max(1.0, abs(objective)):
                 self.fell = (self.n_iter + 1, -rise)
+        if self.at_rest is not None:
+            self.rest = self.at_rest(self.parameters, parameters, self.statistics)
         self._keep(parameters, statistics, objective, bound, change)
         return rise, change
 
@@ -310,11 +317,11 @@ class RunState:
 
     def rests(self, change: float, tol: float) -> bool:
         """Whether the run has come to rest."""
-        return abs(change) < tol
+        return abs(change) < tol if self.at_rest is None else self.rest is not None
 
     def rest_sentence(self, tol: float) -> str:
         """Why that is rest."""
-        return f"the objective changed by less than tol={tol:g}"
+        return self.rest or f"the objective changed by less than tol={tol:g}"
 
     def limit_sentence(self, max_iter: int) -> str:
         """What was done where the run did not come to rest."""

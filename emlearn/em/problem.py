@@ -43,8 +43,8 @@ class ModelProblem:
     Parameters
     ----------
     model : object
-        ``e_step``, ``m_step``, ``prepare``, ``log_prior``, ``ascent`` and, if it has one, ``bound``; one that is
-        ``stepwise`` has ``between``.
+        ``e_step``, ``m_step``, ``prepare``, ``log_prior``, ``ascent`` and, if it has them, ``bound`` and ``at_rest``;
+        one that is ``stepwise`` has ``between``.
     source : Source
     workers : Workers or None
     mode : PosteriorMode
@@ -62,6 +62,8 @@ class ModelProblem:
             self.bound = self._bound
         if getattr(model, "stepwise", False):
             self.between = model.between
+        if hasattr(model, "at_rest"):
+            self.at_rest = model.at_rest
         # a model whose units may be long maps over their rows in the same threads
         threaded = getattr(model, "takes_workers", False) and workers is not None
         threaded = threaded and not source.remote

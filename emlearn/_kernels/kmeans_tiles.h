@@ -1,0 +1,374 @@
+/* The tiles of kmeans_kernel.h, once for each instruction set. No include guard. */
+#include "vectors.h"
+
+/* rows of a tile, in groups of three vectors; vectors from one feature to the next are no power of 2 */
+enum { FN(TILE) = 96, FN(GROUPS) = FN(TILE) / (3 * VL), FN(S) = FN(TILE) / VL + 1 };
+
+/* Buffers of a block. */
+typedef struct {
+    ptrdiff_t d, dp, K, Kp;
+    vec *x, *row, *centres;    /* (d, S); (dp,) and (K, dp), padded to whole vectors */
+    double *panels, *half;     /* (Kp / 4, d, 4) and (Kp,): half the squared norms */
+    int32_t *labels;           /* (TILE,) */
+    double *squares;           /* (TILE,) */
+} FN(places);
+
+/* Panels of four centres, and half their squared norms; what fills the last panel is infinitely far. */
+EM_INLINE void FN(panels)(ptrdiff_t K, ptrdiff_t d, const double *centres, double *panels, double *half)
+{
+    const ptrdiff_t Kp = (K + 3) / 4 * 4;
+    for (ptrdiff_t k = 0; k < Kp; k++) {
+        double square = 0.0;
+        for (ptrdiff_t j = 0; j < d; j++) {
+            const double c = k < K ? centres[k * d + j] : 0.0;
+            panels[(k / 4 * d + j) * 4 + k % 4] = c;
+            square += c * c;
+        }
+        half[k] = k < K ? 0.5 * square : HUGE_VAL;
+    }
+}
+
+static int FN(open_places)(ptrdiff_t d, ptrdiff_t K, const double *centres, FN(places) *s, void **memory)
+{
+    s->d = d;
+    s->dp = (d + VL - 1) / VL;
+    s->K = K;
+    s->Kp = (K + 3) / 4 * 4;
+    const ptrdiff_t vectors = d * FN(S) + s->dp * (K + 1), numbers = s->Kp * (d + 1) + 2 * FN(TILE);
+    char *p = (char *)malloc((size_t)(vectors * (ptrdiff_t)sizeof(vec) + numbers * 8 + 64));
+    *memory = p;
+    if (!p) return -1;
+    s->x = (vec *)(((uintptr_t)p + 63) & ~(uintptr_t)63);
+    s->row = s->x + d * FN(S);
+    s->centres = s->row + s->dp;
+    s->panels = (double *)(s->centres + s->dp * K);
+    s->half = s->panels + s->Kp * d;
+    s->squares = s->half + s->Kp;
+    s->labels = (int32_t *)(s->squares + FN(TILE));
+    memset(s->row, 0, (size_t)s->dp * sizeof(vec));
+    memset(s->centres, 0, (size_t)(s->dp * K) * sizeof(vec));
+    for (ptrdiff_t k = 0; k < K; k++) memcpy(s->centres + k * s->dp, centres + k * d, (size_t)d * 8);
+    FN(panels)(K, d, centres, s->panels, s->half);
+    return 0;
+}
+
+#define loose FN(loose)
+#define quad FN(quad)
+#define iquad FN(iquad)
+typedef double loose __attribute__((vector_size(VL * 8), aligned(8), may_alias));
+typedef double quad __attribute__((vector_size(32), aligned(8), may_alias));
+typedef int64_t iquad __attribute__((vector_size(32)));
+#if defined(__clang__) || __GNUC__ >= 12
+#define EM_MIX(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define EM_MIX(a, b, ...) __builtin_shuffle(a, b, (iquad){__VA_ARGS__})
+#endif
+
+EM_INLINE quad FN(four)(const em_points *rows, ptrdiff_t at)
+{
+    if (!rows->is_float) return *(const quad *)((const double *)rows->data + at);
+    const float *p = (const float *)rows->data + at;
+    return (quad){(double)p[0], (double)p[1], (double)p[2], (double)p[3]};
+}
+
+EM_INLINE double FN(one)(const em_points *rows, ptrdiff_t at)
+{
+    return rows->is_float ? (double)((const float *)rows->data)[at] : ((const double *)rows->data)[at];
+}
+
+/* Rows (m, d), less the origin, become columns (d, S); rows from m on are 0. */
+EM_INLINE void FN(turn)(const em_points *rows, ptrdiff_t d, ptrdiff_t start, ptrdiff_t m, vec *x)
+{
+    const ptrdiff_t down = rows->row_stride, across = rows->column_stride, step = FN(S) * VL;
+    double *t = (double *)x;
+    ptrdiff_t i = 0;
+    if (across == 1) /* squares of four by four */
+        for (; i + 4 <= m; i += 4) {
+            const ptrdiff_t at = (start + i) * down;
+            ptrdiff_t j = 0;
+            for (; j + 4 <= d; j += 4) {
+                const quad o = *(const quad *)(rows->origin + j);
+                const quad r0 = FN(four)(rows, at + j) - o, r1 = FN(four)(rows, at + down + j) - o,
+                           r2 = FN(four)(rows, at + 2 * down + j) - o, r3 = FN(four)(rows, at + 3 * down + j) - o;
+                const quad a = EM_MIX(r0, r1, 0, 4, 2, 6), b = EM_MIX(r0, r1, 1, 5, 3, 7),
+                           c = EM_MIX(r2, r3, 0, 4, 2, 6), e = EM_MIX(r2, r3, 1, 5, 3, 7);
+                double *to = t + j * step + i;
+                *(quad *)to = EM_MIX(a, c, 0, 1, 4, 5);
+                *(quad *)(to + step) = EM_MIX(b, e, 0, 1, 4, 5);
+                *(quad *)(to + 2 * step) = EM_MIX(a, c, 2, 3, 6, 7);
+                *(quad *)(to + 3 * step) = EM_MIX(b, e, 2, 3, 6, 7);
+            }
+            for (; j < d; j++) {
+                const double o = rows->origin[j];
+                *(quad *)(t + j * step + i) = (quad){FN(one)(rows, at + j) - o, FN(one)(rows, at + down + j) - o,
+                                                     FN(one)(rows, at + 2 * down + j) - o,
+                                                     FN(one)(rows, at + 3 * down + j) - o};
+            }
+        }
+    for (ptrdiff_t j = 0; j < d; j++) {
+        const double o = rows->origin[j];
+        for (ptrdiff_t r = i; r < m; r++) t[j * step + r] = FN(one)(rows, (start + r) * down + j * across) - o;
+        for (ptrdiff_t r = m; r < FN(TILE); r++) t[j * step + r] = 0.0;
+    }
+}
+
+/* Products of three vectors of rows with a panel, less half the squared norms. */
+#define EM_PRODUCTS(d, x, panels, half)                                                        \
+    vec a00 = FN(set)(-(half)[0]), a01 = FN(set)(-(half)[1]), a02 = FN(set)(-(half)[2]),       \
+        a03 = FN(set)(-(half)[3]);                                                             \
+    vec a10 = a00, a11 = a01, a12 = a02, a13 = a03, a20 = a00, a21 = a01, a22 = a02, a23 = a03; \
+    for (ptrdiff_t j = 0; j < (d); j++) {                                                      \
+        const vec *column = (x) + j * FN(S);                                                   \
+        const double *c = (panels) + 4 * j;                                                    \
+        const vec x0 = column[0], x1 = column[1], x2 = column[2];                              \
+        vec b = FN(set)(c[0]); /* one at a time: there are sixteen registers */                \
+        a00 += x0 * b; a10 += x1 * b; a20 += x2 * b;                                           \
+        b = FN(set)(c[1]);                                                                     \
+        a01 += x0 * b; a11 += x1 * b; a21 += x2 * b;                                           \
+        b = FN(set)(c[2]);                                                                     \
+        a02 += x0 * b; a12 += x1 * b; a22 += x2 * b;                                           \
+        b = FN(set)(c[3]);                                                                     \
+        a03 += x0 * b; a13 += x1 * b; a23 += x2 * b;                                           \
+    }
+
+/* Instructions that the compiler does not find by itself. */
+#if VL == 4 && defined(EM_X86)
+#define EM_GREATER(a, b) __builtin_ia32_maxpd256(a, b)
+#define EM_BLEND(mask, a, b) __builtin_ia32_blendvpd256(b, a, (vec)(mask))
+#else
+#define EM_GREATER(a, b) FN(max)(a, b)
+#define EM_BLEND(mask, a, b) FN(select)(mask, a, b)
+#endif
+#define EM_KEEP(best, which, a, number)                                                        \
+    {                                                                                          \
+        const ivec above = (ivec)(a > best);                                                   \
+        best = EM_GREATER(a, best);                                                            \
+        which = EM_BLEND(above, number, which);                                                \
+    }
+
+/* The nearest centre of the rows of a tile; of equals the first. */
+EM_INLINE void FN(nearest)(const FN(places) *s, ptrdiff_t d, ptrdiff_t m, int32_t *labels)
+{
+    for (ptrdiff_t g = 0; g * 3 * VL < m; g++) {
+        const vec *x = s->x + 3 * g;
+        vec b0 = FN(set)(-HUGE_VAL), b1 = b0, b2 = b0, w0 = {0}, w1 = {0}, w2 = {0};
+        for (ptrdiff_t k = 0; k < s->Kp; k += 4) {
+            EM_PRODUCTS(d, x, s->panels + k * d, s->half + k)
+            const vec n0 = FN(set)((double)k), n1 = FN(set)((double)(k + 1)), n2 = FN(set)((double)(k + 2)),
+                      n3 = FN(set)((double)(k + 3));
+            EM_KEEP(b0, w0, a00, n0) EM_KEEP(b1, w1, a10, n0) EM_KEEP(b2, w2, a20, n0)
+            EM_KEEP(b0, w0, a01, n1) EM_KEEP(b1, w1, a11, n1) EM_KEEP(b2, w2, a21, n1)
+            EM_KEEP(b0, w0, a02, n2) EM_KEEP(b1, w1, a12, n2) EM_KEEP(b2, w2, a22, n2)
+            EM_KEEP(b0, w0, a03, n3) EM_KEEP(b1, w1, a13, n3) EM_KEEP(b2, w2, a23, n3)
+        }
+        int32_t *out = labels + g * 3 * VL;
+        for (ptrdiff_t l = 0; l < VL; l++) {
+            out[l] = (int32_t)w0[l];
+            out[VL + l] = (int32_t)w1[l];
+            out[2 * VL + l] = (int32_t)w2[l];
+        }
+    }
+}
+
+/* Few features: everything in scalars, d known to the compiler. */
+EM_INLINE void FN(add_few)(const em_points *rows, ptrdiff_t d, ptrdiff_t start, ptrdiff_t m, const FN(places) *s,
+                           em_clusters *out)
+{
+    const double *x = (const double *)s->x;
+    for (ptrdiff_t i = 0; i < m; i++) {
+        const ptrdiff_t k = s->labels[i];
+        const double *c = (const double *)(s->centres + k * s->dp);
+        double square = 0.0;
+        for (ptrdiff_t j = 0; j < d; j++) {
+            const double e = x[j * FN(S) * VL + i] - c[j];
+            square += e * e;
+        }
+        s->squares[i] = square;
+        if (out->counts) {
+            const double w = rows->weights ? rows->weights[start + i] : 1.0;
+            double *sum = out->sums + k * d;
+            for (ptrdiff_t j = 0; j < d; j++) sum[j] += w * x[j * FN(S) * VL + i];
+            out->counts[k] += w;
+        }
+    }
+}
+
+/* A row less the origin: its squared distance from its centre, and its part of the sums. */
+#define EM_ADD_ROW(load_vector, load_one)                                                      \
+    for (; j + VL <= d; j += VL) {                                                             \
+        const vec y = load_vector;                                                             \
+        const vec e = y - *(const loose *)(c + j);                                             \
+        q += e * e;                                                                            \
+        if (sum) *(loose *)(sum + j) += w * y;                                                 \
+    }                                                                                          \
+    for (; j < d; j++) {                                                                       \
+        const double y = load_one, e = y - c[j];                                               \
+        rest += e * e;                                                                         \
+        if (sum) sum[j] += w * y;                                                              \
+    }
+
+EM_INLINE void FN(add_rows)(const em_points *rows, ptrdiff_t start, ptrdiff_t m, const FN(places) *s, em_clusters *out)
+{
+    const ptrdiff_t d = s->d, down = rows->row_stride, across = rows->column_stride;
+    const double *o = rows->origin;
+    double *row = (double *)s->row;
+    const int together = across == 1 && !rows->is_float;
+    for (ptrdiff_t i = 0; i < m; i++) {
+        const ptrdiff_t k = s->labels[i], at = (start + i) * down;
+        const double w = rows->weights ? rows->weights[start + i] : 1.0;
+        const double *c = (const double *)(s->centres + k * s->dp);
+        double *sum = out->counts ? out->sums + k * d : NULL, rest = 0.0;
+        vec q = {0};
+        ptrdiff_t j = 0;
+        if (together) {
+            const double *p = (const double *)rows->data + at;
+            EM_ADD_ROW(*(const loose *)(p + j) - *(const loose *)(o + j), p[j] - o[j])
+        } else {
+            if (across == 1)
+                for (ptrdiff_t l = 0; l < d; l++) row[l] = (double)((const float *)rows->data)[at + l] - o[l];
+            else
+                for (ptrdiff_t l = 0; l < d; l++) row[l] = FN(one)(rows, at + l * across) - o[l];
+            EM_ADD_ROW(*(const loose *)(row + j), row[j])
+        }
+        s->squares[i] = FN(sum)(q) + rest;
+        if (out->counts) out->counts[k] += w;
+    }
+}
+#undef EM_ADD_ROW
+
+static int FN(assign)(const em_points *rows, em_clusters *out)
+{
+    FN(places) s;
+    void *memory;
+    const ptrdiff_t n = rows->n, d = rows->d;
+    if (FN(open_places)(d, out->K, out->centres, &s, &memory)) return -1;
+    double inertia = 0.0;
+    for (ptrdiff_t start = 0; start < n; start += FN(TILE)) {
+        const ptrdiff_t m = n - start < FN(TILE) ? n - start : FN(TILE);
+        #define EM_FEW(few)                                                                            \
+    case few:                                                                                  \
+        FN(turn)(rows, few, start, m, s.x);                                                    \
+        FN(nearest)(&s, few, m, s.labels);                                                     \
+        FN(add_few)(rows, few, start, m, &s, out);                                             \
+        break;
+        switch (d) {
+            EM_FEW(1) EM_FEW(2) EM_FEW(3) EM_FEW(4) EM_FEW(5) EM_FEW(6)
+        default:
+            FN(turn)(rows, d, start, m, s.x);
+            FN(nearest)(&s, d, m, s.labels);
+            FN(add_rows)(rows, start, m, &s, out);
+        }
+#undef EM_FEW
+        memcpy(out->labels + start, s.labels, (size_t)m * sizeof(int32_t));
+        if (out->squares) memcpy(out->squares + start, s.squares, (size_t)m * 8);
+        double part = 0.0;
+        for (ptrdiff_t i = 0; i < m; i++) part += rows->weights ? rows->weights[start + i] * s.squares[i] : s.squares[i];
+        inertia += part;
+    }
+    out->inertia = inertia;
+    free(memory);
+    return 0;
+}
+
+/* CSR rows: the centres of a feature are the vector. */
+static int FN(assign_sparse)(const em_sparse_points *rows, em_clusters *out)
+{
+    const ptrdiff_t d = rows->d, K = out->K, Kv = (K + VL - 1) / VL;
+    const ptrdiff_t size = Kv * (d + 2) * (ptrdiff_t)sizeof(vec) + 64;
+    char *memory = (char *)malloc((size_t)size);
+    if (!memory) return -1;
+    vec *table = (vec *)(((uintptr_t)memory + 63) & ~(uintptr_t)63), *scores = table + Kv * d, *half = scores + Kv;
+    memset(table, 0, (size_t)(Kv * (d + 2)) * sizeof(vec));
+    for (ptrdiff_t k = 0; k < Kv * VL; k++) {
+        double square = 0.0;
+        for (ptrdiff_t j = 0; k < K && j < d; j++) {
+            const double c = out->centres[k * d + j];
+            ((double *)(table + j * Kv))[k] = c;
+            square += c * c;
+        }
+        ((double *)half)[k] = k < K ? 0.5 * square : HUGE_VAL;
+    }
+    double inertia = 0.0;
+    for (ptrdiff_t i = 0; i < rows->n; i++) {
+        const ptrdiff_t begin = rows->ends[i], end = rows->ends[i + 1];
+        double norm = 0.0;
+        for (ptrdiff_t v = 0; v < Kv; v++) scores[v] = -half[v];
+        for (ptrdiff_t e = begin; e < end; e++) {
+            const double x = rows->is_float ? (double)((const float *)rows->data)[e] : ((const double *)rows->data)[e];
+            const vec *c = table + (ptrdiff_t)rows->indices[e] * Kv, xs = FN(set)(x);
+            norm += x * x;
+            for (ptrdiff_t v = 0; v < Kv; v++) scores[v] += xs * c[v];
+        }
+        const double *score = (const double *)scores;
+        ptrdiff_t k = 0;
+        for (ptrdiff_t l = 1; l < K; l++)
+            if (score[l] > score[k]) k = l;
+        const double square = norm - 2.0 * score[k] > 0.0 ? norm - 2.0 * score[k] : 0.0;
+        const double w = rows->weights ? rows->weights[i] : 1.0;
+        out->labels[i] = (int32_t)k;
+        if (out->squares) out->squares[i] = square;
+        inertia += w * square;
+        if (!out->counts) continue;
+        out->counts[k] += w;
+        for (ptrdiff_t e = begin; e < end; e++) {
+            const double x = rows->is_float ? (double)((const float *)rows->data)[e] : ((const double *)rows->data)[e];
+            out->sums[k * d + rows->indices[e]] += w * x;
+        }
+    }
+    out->inertia = inertia;
+    free(memory);
+    return 0;
+}
+
+/* What k-means++ asks of T candidates (T, d): the squared distances `least` (n,) where each would be a seed as well,
+ * (T, n), and their weighted sums (T,). */
+static int FN(closer)(const em_points *rows, ptrdiff_t T, const double *candidates, const double *least, double *out,
+                      double *totals)
+{
+    FN(places) s;
+    void *memory;
+    const ptrdiff_t n = rows->n, d = rows->d;
+    if (FN(open_places)(d, T, candidates, &s, &memory)) return -1;
+    for (ptrdiff_t t = 0; t < T; t++) totals[t] = 0.0;
+    for (ptrdiff_t start = 0; start < n; start += FN(TILE)) {
+        const ptrdiff_t m = n - start < FN(TILE) ? n - start : FN(TILE);
+        FN(turn)(rows, d, start, m, s.x);
+        for (ptrdiff_t g = 0; g * 3 * VL < m; g++) {
+            const vec *x = s.x + 3 * g;
+            const ptrdiff_t at = start + g * 3 * VL, left = n - at < 3 * VL ? n - at : 3 * VL;
+            vec norms[3] = {{0}, {0}, {0}};
+            for (ptrdiff_t j = 0; j < d; j++)
+                for (int v = 0; v < 3; v++) norms[v] += x[j * FN(S) + v] * x[j * FN(S) + v];
+            for (ptrdiff_t t = 0; t < T; t += 4) {
+                EM_PRODUCTS(d, x, s.panels + t * d, s.half + t)
+                vec table[4][3] = {{a00, a10, a20}, {a01, a11, a21}, {a02, a12, a22}, {a03, a13, a23}};
+                for (ptrdiff_t u = 0; u < 4 && t + u < T; u++) {
+                    for (int v = 0; v < 3; v++)
+                        table[u][v] = FN(max)(norms[v] - FN(set)(2.0) * table[u][v], (vec){0});
+                    const double *found = (const double *)table[u];
+                    double *to = out + (t + u) * n + at, sum = 0.0;
+                    for (ptrdiff_t i = 0; i < left; i++) {
+                        const double square = least && least[at + i] < found[i] ? least[at + i] : found[i];
+                        to[i] = square;
+                        sum += rows->weights ? rows->weights[at + i] * square : square;
+                    }
+                    totals[t + u] += sum;
+                }
+            }
+        }
+    }
+    free(memory);
+    return 0;
+}
+
+#undef EM_PRODUCTS
+#undef EM_KEEP
+#undef EM_GREATER
+#undef EM_BLEND
+#undef EM_MIX
+#undef loose
+#undef quad
+#undef iquad
+#undef FN
+#undef vec
+#undef ivec

@@ -1,0 +1,5 @@
+"""Clustering by EM."""
+
+from ._kmeans import KMeans
+
+__all__ = ["KMeans"]
