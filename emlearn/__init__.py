@@ -4,6 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from ._show_versions import show_versions
 from .base import EMMixin
+from .decomposition import LatentDirichletAllocation
 from .hmm import (
     GMMHMM,
     HMM,
@@ -48,6 +49,7 @@ __all__ = [
     "GammaMixture",
     "GaussianHMM",
     "GaussianMixture",
+    "LatentDirichletAllocation",
     "MixedMixture",
     "Mixture",
     "MixtureSelector",

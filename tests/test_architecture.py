@@ -82,6 +82,7 @@ ALLOWED = {
     },
     "model_selection": {"distributions", "em.shared", "exceptions", "mixture"},
     "datasets": set(),
+    "decomposition": {"_data", "_kernels", "_lazy", "base", "em", "exceptions"},
     "testing": {"_blocks", "callbacks", "distributions", "em", "exceptions", "latent", "mixture"},
     "_show_versions": {"_kernels"},
 }

@@ -41,6 +41,8 @@ class Problem(Protocol):
 
     # Optional: bound(old, new, statistics, objective) -> float, what the rule compares after the M-step from ``old``
     # to ``new``; ``statistics`` and ``objective`` are those of ``old``. Without it, that objective itself.
+    # rests(objectives) -> bool, a rule of the problem's own: of the objectives after each M-step. Without it, ``tol``.
+    # for_run() -> Problem, called once for each run, and the ``memory`` of what it gives.
 
 
 class Accelerator(Protocol):
@@ -170,6 +172,8 @@ def run(
     """
     if saved is not None:
         parameters, previous = saved["parameters"], saved["previous"]
+    for_run, rests = getattr(problem, "for_run", None), getattr(problem, "rests", None)
+    problem = problem if for_run is None else for_run()
     state = (variant or RunState)(problem, parameters, previous, monitor)
     if saved is not None:
         state.restore(saved, accelerator)
@@ -183,7 +187,9 @@ def run(
                 raise
             detail = f"M-step {state.n_iter + 1} was singular: {error}"
             return state.result(StopReason.SINGULAR, detail)
-        if state.rests(change, tol):
+        if rests is not None and rests(state.objectives):
+            return state.result(StopReason.CONVERGED, "the model's own rule says so")
+        if rests is None and state.rests(change, tol):
             return state.result(StopReason.CONVERGED, state.rest_sentence(tol))
         if accelerator is not None and not state.stopped and state.n_iter < max_iter:
             state.leap(accelerator, rise)
@@ -267,6 +273,8 @@ class RunState:
         if proposal is None:
             return
         parameters, path, accepted = self.parameters, [], False
+        memory = self._memory()
+        kept = None if memory is None else memory.saved()
         try:
             while not accepted and len(path) < 2:
                 parameters = self.problem.m_step(proposal, parameters)
@@ -279,6 +287,8 @@ class RunState:
         if accepted:
             # no comparison across a jump: the next EM step starts a new one
             self._keep(parameters, proposal, objective, -math.inf, math.inf)
+        elif memory is not None:
+            memory.restore(kept)
         accelerator.judge(accepted, path if accepted else [self.statistics])
 
     def rests(self, change: float, tol: float) -> bool:
@@ -314,9 +324,24 @@ class RunState:
 
     # ----------------------------------------------------------- results
 
+    def _memory(self) -> Any:
+        return getattr(self.problem, "memory", None)
+
     def saved(self, accelerator: Accelerator | None) -> dict[str, Any]:
         """What :meth:`restore` needs, between two iterations."""
+        memory = self._memory()
+        # an E-step that goes on from what it left would not be the same twice
+        remembered = (
+            {}
+            if memory is None
+            else {
+                "memory": memory.saved(),
+                "statistics": self.statistics,
+                "objective": self.objective,
+            }
+        )
         return {
+            **remembered,
             "parameters": self.parameters,
             "previous": self.previous,
             "n_iter": self.n_iter,
@@ -327,7 +352,10 @@ class RunState:
         }
 
     def restore(self, saved: Mapping[str, Any], accelerator: Accelerator | None) -> None:
-        """Be as the run was that said this; its statistics were computed anew."""
+        """Be as the run was that said this; its statistics were computed anew, unless there is a memory."""
+        if "memory" in saved:
+            self._memory().restore(saved["memory"])
+            self.statistics, self.objective = saved["statistics"], saved["objective"]
         self.n_iter, self.n_e_steps, self.fell = saved["n_iter"], saved["n_e_steps"], saved["fell"]
         self.objectives = saved["objectives"].tolist()
         self.sound = self.parameters, self.objective, self.previous, self.n_iter
