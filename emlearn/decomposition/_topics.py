@@ -17,6 +17,12 @@ from ._dirichlet import fit_asymmetric, fit_symmetric
 
 __all__ = ["Rows", "TopicModel", "Topics", "block_totals", "perplexity", "read_rows", "totals"]
 
+# iterations of a document in a pass of a fit: topics that are still vague should not bind it
+_MOST = 20
+
+# passes in which documents begin anew, before they go on from where the last pass left them
+_ANEW = 10
+
 #: CSR rows as the kernel takes them: where each ends, words, counts
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -51,6 +57,22 @@ class Topics:
         """The same from what it depends on."""
         components = np.ascontiguousarray(components)
         return cls(components, alpha, eta, *kernel.topics(components, eta))
+
+
+@dataclass
+class Posteriors:
+    """What a run keeps of the documents of a block.
+
+    Attributes
+    ----------
+    gamma : ndarray of shape (n, K)
+        Dirichlet parameters of the topics of each document; zeros where it has none yet.
+    n_passes : int
+        E-steps that were made with these.
+    """
+
+    gamma: np.ndarray
+    n_passes: int = 0
 
 
 def read_rows(X: Any) -> Rows:
@@ -125,9 +147,13 @@ class TopicModel:
         """The rows of a block, for the kernel."""
         return read_rows(X)
 
-    def new_memory(self, rows: Rows) -> np.ndarray:
-        """The documents' posteriors; zeros where there is none yet."""
-        return np.zeros((len(rows[0]) - 1, self.n_components))
+    def new_memory(self, rows: Rows) -> Posteriors:
+        """The documents' posteriors."""
+        return Posteriors(np.zeros((len(rows[0]) - 1, self.n_components)))
+
+    def settle(self, memory: Posteriors) -> None:
+        """Let documents go on from what is kept of them."""
+        memory.n_passes = _ANEW
 
     def e_step(
         self,
@@ -135,10 +161,18 @@ class TopicModel:
         rows: Rows,
         sample_weight: np.ndarray | None,
         *,
-        memory: np.ndarray | None = None,
+        memory: Posteriors | None = None,
     ) -> tuple[Statistics, float]:
-        """Expected counts of words, and the bound of the log-likelihood of the documents."""
-        gamma = self.new_memory(rows) if memory is None else memory
+        """Expected counts of words, and the bound of the log-likelihood of the documents.
+
+        In the first passes documents begin anew: those that went on would stay where topics that are hardly there
+        yet have put them, and the fit in a worse optimum.
+        """
+        memory = self.new_memory(rows) if memory is None else memory
+        gamma = memory.gamma
+        if memory.n_passes < _ANEW:
+            gamma[:] = 0.0
+        memory.n_passes += 1
         bounds, words, log_theta = kernel.documents(
             rows,
             parameters.table,
@@ -147,7 +181,7 @@ class TopicModel:
             gamma,
             sample_weight,
             self.tol,
-            self.max_iter,
+            min(self.max_iter, _MOST),
             with_log_theta=self.auto_alpha,
         )
         n = float(len(bounds) if sample_weight is None else sample_weight.sum())
@@ -233,7 +267,7 @@ def perplexity(bound: float, n_words: float) -> float:
 def block_totals(model: TopicModel, parameters: Topics, block: Block) -> np.ndarray:
     """Bound, number of words and number of documents of a block, from posteriors that are begun anew."""
     rows, weight = block.prepared(model), block.sample_weight
-    bounds = model.posterior(parameters, rows, model.new_memory(rows))
+    bounds = model.posterior(parameters, rows, model.new_memory(rows).gamma)
     return np.array(totals(bounds, rows, weight))
 
 

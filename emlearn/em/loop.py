@@ -246,8 +246,7 @@ class RunState:
         parameters = self.problem.m_step(self.statistics, self.parameters)
         bound = self.bound(self.parameters, parameters, self.statistics, self.objective)
         change = bound - self.previous
-        statistics, objective = self.problem.e_step(parameters)
-        self.n_e_steps += 1
+        statistics, objective = self._e_step(parameters)
         if math.isnan(objective):
             raise SingularError("the objective is not a number")
         if objective == self.objective == -math.inf:
@@ -262,6 +261,19 @@ class RunState:
                 self.fell = (self.n_iter + 1, -rise)
         self._keep(parameters, statistics, objective, bound, change)
         return rise, change
+
+    def _e_step(self, parameters: Any) -> tuple[Statistics, float]:
+        """An E-step, which is made again, from what is remembered, where it began anew and fell short."""
+        memory = self._memory()
+        kept = memory.saved() if memory is not None and memory.restless else None
+        statistics, objective = self.problem.e_step(parameters)
+        self.n_e_steps += 1
+        if kept is not None and objective < self.objective:
+            memory.restore(kept)
+            memory.settle()
+            statistics, objective = self.problem.e_step(parameters)
+            self.n_e_steps += 1
+        return statistics, objective
 
     def leap(self, accelerator: Accelerator, rise: float) -> None:
         """Try what the accelerator proposes.
