@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from ._show_versions import show_versions
 from .base import EMMixin
 from .cluster import KMeans
-from .decomposition import FactorAnalysis, ProbabilisticPCA
+from .decomposition import FactorAnalysis, LatentDirichletAllocation, ProbabilisticPCA
 from .hmm import (
     GMMHMM,
     HMM,
@@ -53,6 +53,7 @@ __all__ = [
     "GaussianHMM",
     "GaussianMixture",
     "KMeans",
+    "LatentDirichletAllocation",
     "MixedMixture",
     "Mixture",
     "MixtureRegressor",

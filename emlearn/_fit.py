@@ -332,6 +332,7 @@ class Fit:
     def _warn_about(self, best: Result, outcomes: list[Outcome]) -> None:
         lost = [outcome for outcome in outcomes if isinstance(outcome, SingularError)]
         sound = [outcome for outcome in outcomes if sound_objective(outcome) > -math.inf]
+        asked_to_rest = getattr(self.model, "waits_for_rest", True)
         if lost:
             warn_user(
                 f"{len(lost)} of {len(outcomes)} starts had no sound parameters and were dropped;"
@@ -356,7 +357,7 @@ class Fit:
                 f"The fit stopped at its last sound parameters. {best.detail}",
                 ConvergenceWarning,
             )
-        elif best.reason is StopReason.MAX_ITER and self.max_iter > 0:
+        elif best.reason is StopReason.MAX_ITER and self.max_iter > 0 and asked_to_rest:
             warn_user(
                 "Best performing initialization did not converge. Try different init parameters, or increase"
                 " max_iter, tol, or check for degenerate data.",

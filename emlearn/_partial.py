@@ -70,6 +70,9 @@ def take_in(estimator: Any, source: InMemory, workers: Workers, known: bool) -> 
         expected = getattr(model, "expected_statistics", None)
         statistics = None if expected is None else expected(parameters, source=source)
         stands_for = source.weight
+    # of all rows there will be, where the user says how many
+    total = getattr(model, "total_rows", None)
+    stands_for = stands_for if total is None else total
     mode = PosteriorMode(estimator._setting("e_step"), seed=_seed(estimator, n_steps))
     problem = ModelProblem(model, source, workers, mode)
     part, value = problem.log_likelihood(parameters)
@@ -78,7 +81,7 @@ def take_in(estimator: Any, source: InMemory, workers: Workers, known: bool) -> 
         n_steps, estimator._setting("learning_decay"), estimator._setting("learning_offset")
     )
     # beside a prior it counts how many rows there were; else they may stand for as many as the batch has
-    size = source.weight if getattr(model, "unit_free", True) else seen
+    size = source.weight if getattr(model, "unit_free", True) else seen if total is None else total
     statistics = averaged(statistics, part * (size / source.weight), rate, size / stands_for)
     new = problem.m_step(statistics, parameters)
     objective = problem.objective(value, parameters)

@@ -4,8 +4,9 @@ from . import chain as chain_twin
 from . import gaussian as gaussian_twin
 from . import kmeans as kmeans_twin
 from . import labels as labels_twin
+from . import lda as lda_twin
 
-COMPILED = {"chain": True, "gaussian": True, "kmeans": True, "labels": True}
+COMPILED = {"chain": True, "gaussian": True, "kmeans": True, "labels": True, "lda": True}
 INSTRUCTION_SET = "NumPy"
 
 try:
@@ -34,6 +35,12 @@ except ImportError:
     kmeans = kmeans_twin
     COMPILED["kmeans"] = False
 
+try:
+    from . import _lda as lda
+except ImportError:
+    lda = lda_twin
+    COMPILED["lda"] = False
+
 __all__ = [
     "COMPILED",
     "INSTRUCTION_SET",
@@ -45,4 +52,6 @@ __all__ = [
     "kmeans_twin",
     "labels",
     "labels_twin",
+    "lda",
+    "lda_twin",
 ]

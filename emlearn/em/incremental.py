@@ -104,7 +104,7 @@ class IncrementalState(OnlineState):
         """The E-step of all blocks."""
         value, parts = 0.0, []
         for batch in self._batches():
-            part, log_likelihood, _ = self.problem.batch_step(self.parameters, batch)
+            part, log_likelihood, _ = self.problem.batch_step(self.parameters, batch, True)
             parts.append(part)
             value += log_likelihood
         self.objective = self.problem.objective(value, self.parameters)
@@ -124,7 +124,7 @@ class IncrementalState(OnlineState):
         parameters = problem.m_step(self.tree.root, self.parameters)
         for number, batch in enumerate(self._batches()):
             step = problem.at(problem.mode.drawn(self.n_steps)) if problem.mode.seed else problem
-            part, log_likelihood, weight = step.batch_step(parameters, batch)
+            part, log_likelihood, weight = step.batch_step(parameters, batch, True)
             if math.isnan(log_likelihood):
                 raise SingularError("the objective of a block is not a number")
             self.tree.replace(number, part)

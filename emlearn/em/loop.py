@@ -45,6 +45,8 @@ class Problem(Protocol):
     # halved while the objective falls.
     # Optional: at_rest(old, new, statistics) -> str or None, why a run of batch EM ends after this M-step, None where
     # it goes on. Without it, the rule compares with ``tol``.
+    # rests(objectives) -> bool, a rule of the problem's own: of the objectives after each M-step. Without it, ``tol``.
+    # for_run() -> Problem, called once for each run, and the ``memory`` of what it gives.
 
 
 class Accelerator(Protocol):
@@ -177,6 +179,8 @@ def run(
     """
     if saved is not None:
         parameters, previous = saved["parameters"], saved["previous"]
+    for_run, rests = getattr(problem, "for_run", None), getattr(problem, "rests", None)
+    problem = problem if for_run is None else for_run()
     state = (variant or RunState)(problem, parameters, previous, monitor)
     if saved is not None:
         state.restore(saved, accelerator)
@@ -190,7 +194,9 @@ def run(
                 raise
             detail = f"M-step {state.n_iter + 1} was singular: {error}"
             return state.result(StopReason.SINGULAR, detail)
-        if state.rests(change, tol):
+        if rests is not None and rests(state.objectives):
+            return state.result(StopReason.CONVERGED, "the model's own rule says so")
+        if rests is None and state.rests(change, tol):
             return state.result(StopReason.CONVERGED, state.rest_sentence(tol))
         if accelerator is not None and not state.stopped and state.n_iter < max_iter:
             state.leap(accelerator, rise)
@@ -249,8 +255,7 @@ class RunState:
     def step(self) -> tuple[float, float]:
         """One EM step: what the objective gained, and the change that the rule looks at."""
         parameters = self.problem.m_step(self.statistics, self.parameters)
-        statistics, objective = self.problem.e_step(parameters)
-        self.n_e_steps += 1
+        statistics, objective = self._e_step(parameters)
         if self.between is not None:
             parameters, statistics, objective = self.shorten(parameters, statistics, objective)
         bound = self.bound(self.parameters, parameters, self.statistics, self.objective)
@@ -291,6 +296,19 @@ class RunState:
             self.n_e_steps += 1
         return self.parameters, self.statistics, self.objective
 
+    def _e_step(self, parameters: Any) -> tuple[Statistics, float]:
+        """An E-step, which is made again, from what is remembered, where it began anew and fell short."""
+        memory = self._memory()
+        kept = memory.saved() if memory is not None and memory.restless else None
+        statistics, objective = self.problem.e_step(parameters)
+        self.n_e_steps += 1
+        if kept is not None and objective < self.objective:
+            memory.restore(kept)
+            memory.settle()
+            statistics, objective = self.problem.e_step(parameters)
+            self.n_e_steps += 1
+        return statistics, objective
+
     def leap(self, accelerator: Accelerator, rise: float) -> None:
         """Try what the accelerator proposes.
 
@@ -301,6 +319,8 @@ class RunState:
         if proposal is None:
             return
         parameters, path, accepted = self.parameters, [], False
+        memory = self._memory()
+        kept = None if memory is None else memory.saved()
         try:
             while not accepted and len(path) < 2:
                 parameters = self.problem.m_step(proposal, parameters)
@@ -313,6 +333,8 @@ class RunState:
         if accepted:
             # no comparison across a jump: the next EM step starts a new one
             self._keep(parameters, proposal, objective, -math.inf, math.inf)
+        elif memory is not None:
+            memory.restore(kept)
         accelerator.judge(accepted, path if accepted else [self.statistics])
 
     def rests(self, change: float, tol: float) -> bool:
@@ -348,9 +370,24 @@ class RunState:
 
     # ----------------------------------------------------------- results
 
+    def _memory(self) -> Any:
+        return getattr(self.problem, "memory", None)
+
     def saved(self, accelerator: Accelerator | None) -> dict[str, Any]:
         """What :meth:`restore` needs, between two iterations."""
+        memory = self._memory()
+        # an E-step that goes on from what it left would not be the same twice
+        remembered = (
+            {}
+            if memory is None
+            else {
+                "memory": memory.saved(),
+                "statistics": self.statistics,
+                "objective": self.objective,
+            }
+        )
         return {
+            **remembered,
             "parameters": self.parameters,
             "previous": self.previous,
             "n_iter": self.n_iter,
@@ -361,7 +398,10 @@ class RunState:
         }
 
     def restore(self, saved: Mapping[str, Any], accelerator: Accelerator | None) -> None:
-        """Be as the run was that said this; its statistics were computed anew."""
+        """Be as the run was that said this; its statistics were computed anew, unless there is a memory."""
+        if "memory" in saved:
+            self._memory().restore(saved["memory"])
+            self.statistics, self.objective = saved["statistics"], saved["objective"]
         self.n_iter, self.n_e_steps, self.fell = saved["n_iter"], saved["n_e_steps"], saved["fell"]
         self.objectives = saved["objectives"].tolist()
         self.sound = self.parameters, self.objective, self.previous, self.n_iter

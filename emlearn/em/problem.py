@@ -6,6 +6,7 @@ import copy
 from functools import partial
 from typing import Any
 
+from .memory import Memory
 from .posteriors import SOFT, PosteriorMode
 from .reduce import add_steps, add_weighed_steps
 from .sources import Block, Source
@@ -21,15 +22,18 @@ def block_step(
     mode: PosteriorMode,
     tools: dict[str, Any],
     keep: bool,
+    memory: Memory | None,
     block: Block,
 ) -> tuple[Statistics, float]:
     """The E-step of one block. What a block needs is an argument, so that it can be sent to where the block is."""
-    options = dict(tools)
+    options, prepared = dict(tools), block.prepared(model, keep)
+    if memory is not None:
+        options["memory"] = memory.of(block, prepared)
     if not mode.plain:
         options["mode"] = mode.drawn(block.first) if mode.kind == "stochastic" else mode
     if block.labels is not None:
         options["labels"] = block.labels
-    return model.e_step(parameters, block.prepared(model, keep), block.sample_weight, **options)
+    return model.e_step(parameters, prepared, block.sample_weight, **options)
 
 
 def weighed_step(*arguments: Any) -> tuple[Statistics, float, float]:
@@ -43,8 +47,8 @@ class ModelProblem:
     Parameters
     ----------
     model : object
-        ``e_step``, ``m_step``, ``prepare``, ``log_prior``, ``ascent`` and, if it has them, ``bound`` and ``at_rest``;
-        one that is ``stepwise`` has ``between``.
+        ``e_step``, ``m_step``, ``prepare``, ``log_prior``, ``ascent`` and, if it has them, ``bound``, ``at_rest``,
+        ``rests`` and ``new_memory``; one that is ``stepwise`` has ``between``.
     source : Source
     workers : Workers or None
     mode : PosteriorMode
@@ -64,6 +68,10 @@ class ModelProblem:
             self.between = model.between
         if hasattr(model, "at_rest"):
             self.at_rest = model.at_rest
+        if hasattr(model, "rests"):
+            self.rests = model.rests
+        #: what a run keeps of the rows, where the model wants something kept
+        self.memory: Memory | None = None
         # a model whose units may be long maps over their rows in the same threads
         threaded = getattr(model, "takes_workers", False) and workers is not None
         threaded = threaded and not source.remote
@@ -73,8 +81,20 @@ class ModelProblem:
         """The same with another mode of the posterior."""
         if mode == self.mode:
             return self
-        other = copy.copy(self)
+        other = self._copy()
         other.mode = mode
+        return other
+
+    def for_run(self) -> ModelProblem:
+        """The same with a memory of its own, where blocks are here: rows elsewhere have none."""
+        if self.source.remote or not hasattr(self.model, "new_memory"):
+            return self
+        other = self._copy()
+        other.memory = Memory(self.model)
+        return other
+
+    def _copy(self) -> ModelProblem:
+        other = copy.copy(self)
         if hasattr(other, "bound"):
             other.bound = other._bound
         return other
@@ -91,17 +111,25 @@ class ModelProblem:
     def log_likelihood(self, parameters: Any) -> tuple[Statistics, float]:
         """Statistics and the log-likelihood, without the prior."""
         statistics, value = self.source.map_reduce(
-            self._step(parameters, self.source.in_memory), add_steps, self.workers
+            self._step(parameters, self.source.in_memory, self.memory), add_steps, self.workers
         )
         return statistics, float(value)
 
-    def _step(self, parameters: Any, keep: bool, step: Any = block_step) -> Any:
-        return partial(step, self.outgoing, parameters, self.mode, self.tools, keep)
+    def _step(
+        self, parameters: Any, keep: bool, memory: Memory | None, step: Any = block_step
+    ) -> Any:
+        return partial(step, self.outgoing, parameters, self.mode, self.tools, keep, memory)
 
-    def batch_step(self, parameters: Any, batch: Any) -> tuple[Statistics, float, float]:
-        """Statistics, log-likelihood and weight of a batch."""
+    def batch_step(
+        self, parameters: Any, batch: Any, remember: bool = False
+    ) -> tuple[Statistics, float, float]:
+        """Statistics, log-likelihood and weight of a batch; ``remember`` where it is the same in each pass."""
+        memory = self.memory if remember else None
         statistics, value, weight = self.source.map_batch(
-            self._step(parameters, False, weighed_step), batch, add_weighed_steps, self.workers
+            self._step(parameters, False, memory, weighed_step),
+            batch,
+            add_weighed_steps,
+            self.workers,
         )
         return statistics, float(value), weight
 
