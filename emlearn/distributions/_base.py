@@ -292,6 +292,26 @@ class Distribution(BaseEstimator, ABC):
     def sample(self, parameters: Any, counts: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
         """Rows of component 0, then of component 1, and so on, ``counts`` of each."""
 
+    # ------------------------------------------------------ missing cells
+
+    def fill(self, parameters: Any, X: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """A copy of encoded rows, in which missing cells have what is expected of them given the cells that are there.
+
+        ``shares`` (n, K) is the posterior of the components: numbers are ``sum_k shares[n, k] E_k[x_m | x_o]``,
+        categories the most probable ones.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} does not say what is expected of missing cells. Define fill."
+        )
+
+    def draw_missing(
+        self, parameters: Any, X: np.ndarray, labels: np.ndarray, rng: np.random.RandomState
+    ) -> np.ndarray:
+        """A copy of encoded rows, in which missing cells are drawn given the others of the row and its component (n,)."""
+        raise NotImplementedError(
+            f"{type(self).__name__} does not draw missing cells. Define draw_missing."
+        )
+
     # --------------------------------------------------------- parameters
 
     #: the dataclass that the parameters are

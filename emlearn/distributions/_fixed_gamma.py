@@ -27,7 +27,7 @@ def maximise_gamma(
     ----------
     mean, log_mean : ndarray of shape (K, d)
         Means of the values, and of their logarithms.
-    weight : ndarray of shape (K,)
+    weight : ndarray of shape (K, d)
     shapes, scales : Held
 
     Returns
@@ -53,12 +53,12 @@ def maximise_gamma(
     groups = shapes.groups or scales.groups
     for members in groups:
         one = members[0]
-        some = weight[members] > 0
         for j in np.flatnonzero(shapes.pooled[one] | scales.pooled[one]):
+            some = weight[members, j] > 0
             if not some.any():
                 continue
             used = members[some]
-            w = weight[used] / weight[used].sum()
+            w = weight[used, j] / weight[used, j].sum()
             if shapes.pooled[one, j] and scales.pooled[one, j]:
                 whole = w @ mean[used, j]
                 both = np.log(whole) - w @ log_mean[used, j]

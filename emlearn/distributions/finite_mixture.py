@@ -324,6 +324,27 @@ class FiniteMixture(Around):
             start += n
         return rows
 
+    # ------------------------------------------------------ missing cells
+
+    def fill(self, parameters: FiniteMixtureParameters, X: Any, shares: np.ndarray) -> np.ndarray:
+        inner = self.log_density(parameters, self.features(X))[1][0]
+        shares = np.repeat(shares, self.n_mix, axis=1) * inner
+        return self.family.fill(parameters.members, X, shares)
+
+    def draw_missing(
+        self,
+        parameters: FiniteMixtureParameters,
+        X: Any,
+        labels: np.ndarray,
+        rng: np.random.RandomState,
+    ) -> np.ndarray:
+        n, M = X.shape[0], self.n_mix
+        inner = self.log_density(parameters, self.features(X))[1][0].reshape(n, -1, M)
+        edges = np.cumsum(inner[np.arange(n), labels], axis=1)
+        goal = rng.uniform(size=(n, 1)) * edges[:, -1:]
+        members = (edges[:, :-1] <= goal).sum(axis=1)
+        return self.family.draw_missing(parameters.members, X, labels * M + members, rng)
+
     # --------------------------------------------------------- parameters
 
     def n_free(self, parameters: FiniteMixtureParameters) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -14,8 +14,9 @@ from ..em.held import Space
 from ..em.statistics import Moments, Statistics
 from ._around import Around
 from ._base import Distribution, Fold, Prior, as_float
+from ._missing import fill_cells, observed
 
-__all__ = ["NoisyParameters", "WithNoise", "box"]
+__all__ = ["NoisyParameters", "NoisyRows", "WithNoise", "box"]
 
 # ------------------------------------------------------------ parameters
 
@@ -44,11 +45,27 @@ class NoisyParameters:
         return float(np.linalg.slogdet(self.edges)[1])
 
 
+class NoisyRows(NamedTuple):
+    """A block with missing cells.
+
+    Attributes
+    ----------
+    features : object
+        Of the family.
+    seen : ndarray of shape (n, d)
+        1 where there is a cell, 0 where it is missing.
+    """
+
+    features: Any
+    seen: np.ndarray
+
+
 class WithNoise(Around):
     """A family with one component more, of constant density 1 / volume.
 
     Rows that no component explains go there instead of widening one (Banfield
-    and Raftery 1993). The density is the same everywhere, outside the data too.
+    and Raftery 1993). The density is the same everywhere, outside the data too. Where cells are
+    missing (NaN) it is one over the sides of those that are there.
 
     Parameters
     ----------
@@ -56,7 +73,8 @@ class WithNoise(Around):
         A continuous one.
     volume : float or True, default=True
         Of the region of the noise, in the product of the columns' units. True takes the smaller
-        of two boxes around the data: along the axes, along the principal components.
+        of two boxes around the data: along the axes, along the principal components. Where cells are
+        missing it is the first, as what is left of the other is not uniform.
 
     References
     ----------
@@ -92,11 +110,18 @@ class WithNoise(Around):
     def row_cost(self, n_components: int, n_features: float) -> float:
         return 4 * self.family.row_cost(n_components, n_features)
 
+    def features(self, X: Any) -> Any:
+        features, seen = self.family.features(X), observed(X)
+        return features if seen is None else NoisyRows(features, seen)
+
     # ------------------------------------------------------------ density
 
     def log_density(self, parameters: NoisyParameters, features: Any) -> tuple[np.ndarray, Any]:
-        inner, memo = self.family.log_density(parameters.components, features)
-        noise = np.full((len(inner), 1), -parameters.log_volume)
+        inner, memo = self.family.log_density(parameters.components, _inner(features))
+        if isinstance(features, NoisyRows):
+            noise = -(features.seen @ np.log(_sides(parameters)))[:, None]
+        else:
+            noise = np.full((len(inner), 1), -parameters.log_volume)
         return np.hstack([inner, noise]), memo
 
     # --------------------------------------------------------- statistics
@@ -109,7 +134,7 @@ class WithNoise(Around):
         memo: Any = None,
     ) -> Statistics:
         inner = None if parameters is None else parameters.components
-        return self.family.statistics(inner, features, weights[:, :-1], memo)
+        return self.family.statistics(inner, _inner(features), weights[:, :-1], memo)
 
     def fused(
         self,
@@ -119,6 +144,8 @@ class WithNoise(Around):
         sample_weight: np.ndarray | None,
         flat: float | None = None,
     ) -> tuple[np.ndarray, Statistics, float] | None:
+        if isinstance(features, NoisyRows):
+            return None
         return self.family.fused(
             parameters.components, log_weights, features, sample_weight, -parameters.log_volume
         )
@@ -198,6 +225,43 @@ class WithNoise(Around):
             left = left[~self.family.in_support(noise[left])]
         return np.vstack([inner, noise])
 
+    # ------------------------------------------------------ missing cells
+
+    def fill(self, parameters: NoisyParameters, X: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """Of the noise the middle of the box."""
+        missing = np.isnan(X)
+        if not missing.any():
+            return X.copy()
+        middle = parameters.origin + 0.5 * parameters.edges.sum(axis=0)
+        noise = shares[:, -1:]
+        _sides(parameters)
+        # the family takes shares that sum to 1
+        rest = 1.0 - noise
+        inner = np.divide(shares[:, :-1], rest, out=np.zeros_like(shares[:, :-1]), where=rest > 0)
+        found = self.family.fill(parameters.components, X, inner)
+        return fill_cells(X, missing, np.where(rest > 0, rest * found, 0.0) + noise * middle)
+
+    def draw_missing(
+        self,
+        parameters: NoisyParameters,
+        X: np.ndarray,
+        labels: np.ndarray,
+        rng: np.random.RandomState,
+    ) -> np.ndarray:
+        missing, out = np.isnan(X), X.copy()
+        is_noise = labels == self.family.shape(parameters.components)[0]
+        left = np.flatnonzero(is_noise & missing.any(axis=1))
+        if len(left):
+            _sides(parameters)
+        while len(left):
+            draws = parameters.origin + rng.uniform(size=(len(left), X.shape[1])) @ parameters.edges
+            out[left] = fill_cells(X[left], missing[left], draws)
+            left = left[~self.family.in_support(out[left])]
+        rows = np.flatnonzero(~is_noise)
+        if len(rows):
+            out[rows] = self.family.draw_missing(parameters.components, X[rows], labels[rows], rng)
+        return out
+
     # --------------------------------------------------------- parameters
 
     def check_parameters(self, parameters: NoisyParameters) -> None:
@@ -246,7 +310,7 @@ def box(
     """
     if fold is None:
         fold = _whole(X, sample_weight)
-    low, high, moments = fold(_extent, _wider)
+    low, high, moments, holes = fold(_extent, _wider)
     edge = high - low
     if not np.all(edge > 0):
         raise ValueError(
@@ -254,12 +318,13 @@ def box(
             f" {np.flatnonzero(edge <= 0).tolist()} has one value only. Drop it, or fit without noise."
         )
     boxes = [(low, np.diag(edge))]
-    centre = moments.mean[0]
-    axes = np.linalg.eigh(moments.scatter[0])[1][:, ::-1].T
-    least, most = fold(partial(_reach, centre, axes), _wider)
-    width = most - least
-    if np.all(width > 0) and np.linalg.slogdet(width[:, None] * axes)[1] > -np.inf:
-        boxes.append((centre + least @ axes, width[:, None] * axes))
+    if not holes:
+        centre = moments.mean[0]
+        axes = np.linalg.eigh(moments.scatter[0])[1][:, ::-1].T
+        least, most = fold(partial(_reach, centre, axes), _wider)
+        width = most - least
+        if np.all(width > 0) and np.linalg.slogdet(width[:, None] * axes)[1] > -np.inf:
+            boxes.append((centre + least @ axes, width[:, None] * axes))
     if volume is True:
         return min(boxes, key=lambda box: np.linalg.slogdet(box[1])[1])
     origin, edges = boxes[0]
@@ -278,12 +343,16 @@ def _counting(X: np.ndarray, sample_weight: np.ndarray | None) -> tuple[np.ndarr
     return X[weight > 0], weight[weight > 0]
 
 
-def _extent(X: np.ndarray, sample_weight: np.ndarray | None) -> tuple[Any, Any, Moments]:
-    """Lowest and highest values, and the moments."""
+def _extent(X: np.ndarray, sample_weight: np.ndarray | None) -> tuple[Any, Any, Moments, bool]:
+    """Lowest and highest values, the moments of the rows without holes, and whether there are others."""
     X, weight = _counting(X, sample_weight)
-    low = X.min(axis=0, initial=np.inf)
-    high = X.max(axis=0, initial=-np.inf)
-    return low, high, Moments.from_data(X, weight[:, None], "full")
+    low = np.fmin.reduce(X, axis=0, initial=np.inf)
+    high = np.fmax.reduce(X, axis=0, initial=-np.inf)
+    holes = np.isnan(X).any(axis=1)
+    some = bool(holes.any())
+    if some:
+        X, weight = X[~holes], weight[~holes]
+    return low, high, Moments.from_data(X, weight[:, None], "full"), some
 
 
 def _reach(
@@ -296,4 +365,21 @@ def _reach(
 
 def _wider(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
     found = np.minimum(a[0], b[0]), np.maximum(a[1], b[1])
-    return found if len(a) == 2 else (*found, a[2] + b[2])
+    return found if len(a) == 2 else (*found, a[2] + b[2], a[3] or b[3])
+
+
+def _inner(features: Any) -> Any:
+    return features.features if isinstance(features, NoisyRows) else features
+
+
+def _sides(parameters: NoisyParameters) -> np.ndarray:
+    """The sides (d,) of a box along the axes; ValueError for another, of which parts are not uniform."""
+    edges = parameters.edges
+    sides = np.abs(edges).sum(axis=0)
+    if np.count_nonzero(edges) > len(edges) or not np.all(np.count_nonzero(edges, axis=0) == 1):
+        raise ValueError(
+            "X has missing cells (NaN), but the region of the noise is a box along the principal components, and what"
+            " is left of it without some columns is not uniform. Fit to rows with missing cells, or set noise to a"
+            " volume: the box is then along the axes."
+        )
+    return sides
