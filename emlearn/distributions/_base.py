@@ -307,7 +307,7 @@ class Distribution(BaseEstimator, ABC):
     def draw_missing(
         self, parameters: Any, X: np.ndarray, labels: np.ndarray, rng: np.random.RandomState
     ) -> np.ndarray:
-        """A copy of encoded rows, in which missing cells are drawn given the others of the row and its component (n,)."""
+        """A copy of encoded rows, in which missing cells are drawn given the others of the row and its label (n,)."""
         raise NotImplementedError(
             f"{type(self).__name__} does not draw missing cells. Define draw_missing."
         )

@@ -160,35 +160,28 @@ class LinearFamily(Distribution):
             total = (values.T @ weights).T  # the order that log_density wants
         else:
             total = weights.T @ values
-        weight = weights.sum(axis=0)
-        sums = {"weight": weight, "sum": total}
-        if self.cellwise:
-            d = total.shape[1] // self.features_a_cell
-            sums["seen"] = (
-                np.repeat(weight[:, None], d, axis=1)
-                if features.seen is None
-                else weights.T @ features.seen
-            )
-        elif features.seen is not None:  # of a row that is not there nothing is counted
-            sums["weight"] = weights.T @ features.seen[:, 0]
-        return Sums(sums, signed=self.signed)
+        weight, seen = weights.sum(axis=0), features.seen
+        if seen is not None:
+            weight = weights.T @ seen if self.cellwise else weights.T @ seen[:, 0]
+        elif self.cellwise:
+            weight = weight[:, None]
+        return Sums({"weight": weight, "sum": total}, signed=self.signed)
 
-    #: whether single cells may be missing, so that statistics say how much was seen of each: ``seen`` (K, d)
+    #: whether single cells may be missing, so that weights of statistics are those of cells: (K, d), or, as long as
+    #: none was missing, (K, 1), which becomes the other where the two are merged
     cellwise: ClassVar[bool] = False
     #: columns of T(x) for each column of the data, side by side
     features_a_cell: ClassVar[int] = 1
 
     def expected_sums(self, weights: np.ndarray, means: np.ndarray) -> Sums:
         """Statistics of so many whole rows (K,) whose features have these means (K, V)."""
-        sums = {"weight": weights, "sum": weights[:, None] * means}
-        if self.cellwise:
-            d = means.shape[1] // self.features_a_cell
-            sums["seen"] = np.repeat(weights[:, None], d, axis=1)
-        return Sums(sums, signed=self.signed)
+        weight = weights[:, None] if self.cellwise else weights
+        return Sums({"weight": weight, "sum": weights[:, None] * means}, signed=self.signed)
 
     def seen(self, statistics: Sums) -> np.ndarray:
-        """How much (K, V) was seen of each feature."""
-        return np.tile(statistics["seen"], self.features_a_cell)
+        """How much (K, V), or (K, 1), was seen of each feature."""
+        weight = statistics["weight"]
+        return weight if weight.shape[1] == 1 else np.tile(weight, self.features_a_cell)
 
     #: names of sums that may be negative
     signed: tuple[str, ...] = ()
@@ -234,13 +227,13 @@ class LinearFamily(Distribution):
         """Statistics with the rows of the prior added."""
         if prior is None:
             return statistics
-        added = {
-            name: statistics[name] + prior.count
-            for name in ("weight", "seen")
-            if name in statistics.arrays
-        }
-        added["sum"] = statistics["sum"] + prior.count * prior.mean
-        return Sums(added, signed=self.signed)
+        return Sums(
+            {
+                "weight": statistics["weight"] + prior.count,
+                "sum": statistics["sum"] + prior.count * prior.mean,
+            },
+            signed=self.signed,
+        )
 
 
 def keep_empty(total: np.ndarray, weight: np.ndarray, current: np.ndarray | None) -> np.ndarray:

@@ -59,7 +59,6 @@ class Bernoulli(LinearFamily):
 
     parameters_class = BernoulliParameters
     separable = True
-    cellwise = True
     check_arguments = {"accept_sparse": "csr", "ensure_all_finite": "allow-nan"}
 
     _parameter_constraints: dict = {
@@ -134,8 +133,21 @@ class Bernoulli(LinearFamily):
 
     # --------------------------------------------------------- statistics
 
+    def statistics(
+        self, parameters: Any, features: Rows, weights: np.ndarray, memo: None = None
+    ) -> Sums:
+        sums = super().statistics(parameters, features._replace(seen=None), weights)
+        total, weight = sums["sum"], sums["weight"]
+        if features.seen is None:
+            seen = np.repeat(weight[:, None], total.shape[1], axis=1)
+        else:
+            seen = weights.T @ features.seen
+        return Sums({"weight": weight, "sum": total, "seen": seen})
+
     def expected_statistics(self, parameters: BernoulliParameters, weights: np.ndarray) -> Sums:
-        return self.expected_sums(weights, parameters.probabilities)
+        p = parameters.probabilities
+        seen = np.repeat(weights[:, None], p.shape[1], axis=1)
+        return Sums({"weight": weights, "sum": seen * p, "seen": seen})
 
     # ------------------------------------------------------------- M-step
 
@@ -145,8 +157,9 @@ class Bernoulli(LinearFamily):
         parameters: BernoulliParameters | None,
         prior: ConjugatePrior | None = None,
     ) -> BernoulliParameters:
-        sums = self.with_prior(statistics, prior)
-        yes, seen = sums["sum"], sums["seen"]
+        yes, seen = statistics["sum"], statistics["seen"]
+        if prior is not None:
+            yes, seen = yes + prior.count * prior.mean, seen + prior.count
         current = None if parameters is None else parameters.probabilities
         return BernoulliParameters(np.minimum(keep_empty(yes, seen, current), 1.0))
 

@@ -169,7 +169,7 @@ class Gamma(LinearFamily):
         else:
             gap = np.log(mean) - log_mean
             if parameters is not None:  # what keeps its shape is not looked for
-                gap = np.where(sums["seen"] > 0, gap, 1.0)
+                gap = np.where(sums["weight"] > 0, gap, 1.0)
             flat = gap <= FLAT * (1.0 + np.abs(log_mean))
             if flat.any():
                 k, j = np.argwhere(flat)[0]
@@ -180,7 +180,7 @@ class Gamma(LinearFamily):
                 )
             shapes = solve_gamma_shape(gap)
         new = GammaParameters(shapes, mean / shapes)
-        empty = sums["seen"] <= 0
+        empty = sums["weight"] <= 0
         if parameters is not None and empty.any():
             new = GammaParameters(
                 np.where(empty, parameters.shapes, new.shapes),
@@ -210,7 +210,7 @@ class Gamma(LinearFamily):
         constraints: Constraints,
     ) -> GammaParameters:
         sums = self.with_prior(statistics, prior)
-        weight = sums["seen"]
+        weight = sums["weight"]
         current = None if parameters is None else self._feature_means(parameters)
         mean, log_mean = np.hsplit(keep_empty(sums["sum"], self.seen(sums), current), 2)
         self._check_means(mean)

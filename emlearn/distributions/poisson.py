@@ -112,10 +112,10 @@ class Poisson(LinearFamily):
     ) -> PoissonParameters:
         sums = self.with_prior(statistics, prior)
         current = None if parameters is None else parameters.rates
-        return PoissonParameters(keep_empty(sums["sum"], sums["seen"], current))
+        return PoissonParameters(keep_empty(sums["sum"], sums["weight"], current))
 
     def data_mean(self, statistics: Sums) -> np.ndarray:
-        return (statistics["sum"] + 0.5) / (statistics["seen"] + 1.0)
+        return (statistics["sum"] + 0.5) / (statistics["weight"] + 1.0)
 
     def log_prior(self, parameters: PoissonParameters, prior: ConjugatePrior) -> float:
         shape, rate = 1.0 + prior.count * prior.mean, prior.count
