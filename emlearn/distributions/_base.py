@@ -294,22 +294,49 @@ class Distribution(BaseEstimator, ABC):
 
     # ------------------------------------------------------ missing cells
 
-    def fill(self, parameters: Any, X: np.ndarray, shares: np.ndarray) -> np.ndarray:
-        """A copy of encoded rows, in which missing cells have what is expected of them given the cells that are there.
+    def fill(self, parameters: Any, X: Any, shares: np.ndarray) -> Any:
+        """Rows whose missing cells have the value that is expected given the observed ones.
 
-        ``shares`` (n, K) is the posterior of the components: numbers are ``sum_k shares[n, k] E_k[x_m | x_o]``,
-        categories the most probable ones.
+        Parameters
+        ----------
+        parameters : object
+        X : ndarray of shape (n, d)
+            Encoded, NaN where a cell is missing; it is not changed.
+        shares : ndarray of shape (n, K)
+            Of each row to the components, given what is observed of it; a row's sum to 1.
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+            A copy. A missing number is the mean, over the components, of its conditional means; a category is the most
+            probable one.
         """
         raise NotImplementedError(
-            f"{type(self).__name__} does not say what is expected of missing cells. Define fill."
+            f"{type(self).__name__} has no missing cells: define fill, and a density of what is observed."
         )
 
     def draw_missing(
-        self, parameters: Any, X: np.ndarray, labels: np.ndarray, rng: np.random.RandomState
-    ) -> np.ndarray:
-        """A copy of encoded rows, in which missing cells are drawn given the others of the row and its label (n,)."""
+        self, parameters: Any, X: Any, labels: np.ndarray, rng: np.random.RandomState
+    ) -> Any:
+        """Rows whose missing cells are drawn given the observed ones and the component.
+
+        Parameters
+        ----------
+        parameters : object
+        X : ndarray of shape (n, d)
+            Encoded, NaN where a cell is missing; it is not changed.
+        labels : ndarray of int of shape (n,)
+            The component of each row.
+        rng : RandomState
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+            A copy.
+        """
         raise NotImplementedError(
-            f"{type(self).__name__} does not draw missing cells. Define draw_missing."
+            f"{type(self).__name__} has no missing cells: define draw_missing, and a density of what is"
+            " observed."
         )
 
     # --------------------------------------------------------- parameters

@@ -16,7 +16,7 @@ from scipy.special import gammaln
 from ..em.statistics import Sums
 from ..exceptions import SingularError
 from ._base import Distribution, Fold, Prior
-from ._missing import fill_cells, put_draws
+from ._cells import fill_cells, put_draws
 
 __all__ = [
     "ConjugatePrior",

@@ -16,8 +16,8 @@ from sklearn.utils._param_validation import Interval
 from ..em.held import Space
 from ..em.statistics import Sums
 from ._base import check_domain
+from ._cells import check_columns, check_dense, embed_seen, fill_cells, observed
 from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty, refuse
-from ._missing import check_columns, check_dense, embed_seen, fill_cells, observed
 
 __all__ = ["Bernoulli", "BernoulliParameters"]
 

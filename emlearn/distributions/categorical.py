@@ -23,8 +23,8 @@ from ..em.held import Space
 from ..em.probabilities import shares
 from ..em.statistics import Sums
 from ._base import Fold, check_domain, check_sums
+from ._cells import fill_cells, put_draws
 from ._linear import ConjugatePrior, LinearFamily, keep_empty
-from ._missing import fill_cells, put_draws
 
 __all__ = ["Categorical", "CategoricalParameters"]
 

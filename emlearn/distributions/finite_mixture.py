@@ -326,24 +326,28 @@ class FiniteMixture(Around):
 
     # ------------------------------------------------------ missing cells
 
-    def fill(self, parameters: FiniteMixtureParameters, X: Any, shares: np.ndarray) -> np.ndarray:
-        inner = self.log_density(parameters, self.features(X))[1][0]
-        shares = np.repeat(shares, self.n_mix, axis=1) * inner
-        return self.family.fill(parameters.members, X, shares)
+    def _members(self, parameters: FiniteMixtureParameters, X: np.ndarray) -> np.ndarray:
+        """Posterior (n, K, M) of the members within each component, given what is observed."""
+        posterior = self.log_density(parameters, self.features(X))[1][0]
+        return posterior.reshape(len(X), *parameters.mixture_weights.shape)
+
+    def fill(
+        self, parameters: FiniteMixtureParameters, X: np.ndarray, shares: np.ndarray
+    ) -> np.ndarray:
+        each = shares[:, :, None] * self._members(parameters, X)
+        return self.family.fill(parameters.members, X, each.reshape(len(X), -1))
 
     def draw_missing(
         self,
         parameters: FiniteMixtureParameters,
-        X: Any,
+        X: np.ndarray,
         labels: np.ndarray,
         rng: np.random.RandomState,
     ) -> np.ndarray:
-        n, M = X.shape[0], self.n_mix
-        inner = self.log_density(parameters, self.features(X))[1][0].reshape(n, -1, M)
-        edges = np.cumsum(inner[np.arange(n), labels], axis=1)
-        goal = rng.uniform(size=(n, 1)) * edges[:, -1:]
-        members = (edges[:, :-1] <= goal).sum(axis=1)
-        return self.family.draw_missing(parameters.members, X, labels * M + members, rng)
+        edges = np.cumsum(self._members(parameters, X)[np.arange(len(X)), labels], axis=1)
+        drawn = (rng.uniform(size=(len(X), 1)) * edges[:, -1:] >= edges).sum(axis=1)
+        members = labels * self.n_mix + np.minimum(drawn, self.n_mix - 1)
+        return self.family.draw_missing(parameters.members, X, members, rng)
 
     # --------------------------------------------------------- parameters
 

@@ -17,9 +17,9 @@ from ..em.held import Held, Space
 from ..em.statistics import Sums
 from ..exceptions import SingularError
 from ._base import check_domain
+from ._cells import check_columns, embed_seen, observed
 from ._fixed_gamma import FLAT, maximise_gamma
 from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty, refuse
-from ._missing import check_columns, embed_seen, observed
 from ._special import solve_gamma_shape
 
 __all__ = ["Gamma", "GammaParameters"]

@@ -16,6 +16,7 @@ from ..em.held import Space
 from ..em.probabilities import shares
 from ..em.statistics import Sums
 from ._base import as_table, check_domain, check_sums
+from ._cells import blank_rows, embed_seen, observed
 from ._linear import (
     ConjugatePrior,
     LinearFamily,
@@ -24,7 +25,6 @@ from ._linear import (
     keep_empty,
     row_log_factorials,
 )
-from ._missing import blank_rows, embed_seen, observed
 
 __all__ = ["Multinomial", "MultinomialParameters"]
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
+from scipy import sparse
 
 from ..em.fixed import Constraints
 from ..em.held import Space
 from ..em.statistics import Moments, Statistics
 from ._around import Around
 from ._base import Distribution, Fold, Prior, as_float
-from ._missing import fill_cells, observed
+from ._missing import has_holes
 
-__all__ = ["NoisyParameters", "NoisyRows", "WithNoise", "box"]
+__all__ = ["NoisyParameters", "WithNoise", "box"]
 
 # ------------------------------------------------------------ parameters
 
@@ -44,28 +45,31 @@ class NoisyParameters:
         """Logarithm of the volume."""
         return float(np.linalg.slogdet(self.edges)[1])
 
+    def log_volumes(self, seen: np.ndarray) -> np.ndarray:
+        """Logarithms (p,) of the extent in those columns that are ``seen`` (p, d), of bool.
 
-class NoisyRows(NamedTuple):
-    """A block with missing cells.
+        Of a box along the axes the product of its edges; of any other what has the same determinant of second
+        moments as the region there.
+        """
+        square = self.edges.T @ self.edges
+        return np.array([0.5 * np.linalg.slogdet(square[np.ix_(s, s)])[1] for s in seen])
 
-    Attributes
-    ----------
-    features : object
-        Of the family.
-    seen : ndarray of shape (n, d)
-        1 where there is a cell, 0 where it is missing.
-    """
 
-    features: Any
-    seen: np.ndarray
+@dataclass(frozen=True)
+class _NoisyRows:
+    """What the family makes of rows with missing cells; which are observed, by pattern."""
+
+    inner: Any
+    patterns: np.ndarray
+    pattern: np.ndarray
 
 
 class WithNoise(Around):
     """A family with one component more, of constant density 1 / volume.
 
     Rows that no component explains go there instead of widening one (Banfield
-    and Raftery 1993). The density is the same everywhere, outside the data too. Where cells are
-    missing (NaN) it is one over the sides of those that are there.
+    and Raftery 1993). The density is the same everywhere, outside the data too. Where cells are missing it is that
+    of the region's extent in the others; a fit of rows with missing cells has a box along the axes.
 
     Parameters
     ----------
@@ -73,8 +77,7 @@ class WithNoise(Around):
         A continuous one.
     volume : float or True, default=True
         Of the region of the noise, in the product of the columns' units. True takes the smaller
-        of two boxes around the data: along the axes, along the principal components. Where cells are
-        missing it is the first, as what is left of the other is not uniform.
+        of two boxes around the data: along the axes, along the principal components.
 
     References
     ----------
@@ -107,21 +110,25 @@ class WithNoise(Around):
         bound._box = box(X, self.volume, sample_weight, fold)
         return bound
 
+    def features(self, X: Any) -> Any:
+        inner = self.family.features(X)
+        if sparse.issparse(X) or not has_holes(X):
+            return inner
+        patterns, pattern = np.unique(~np.isnan(X), axis=0, return_inverse=True)
+        return _NoisyRows(inner, patterns, pattern.reshape(-1))
+
     def row_cost(self, n_components: int, n_features: float) -> float:
         return 4 * self.family.row_cost(n_components, n_features)
-
-    def features(self, X: Any) -> Any:
-        features, seen = self.family.features(X), observed(X)
-        return features if seen is None else NoisyRows(features, seen)
 
     # ------------------------------------------------------------ density
 
     def log_density(self, parameters: NoisyParameters, features: Any) -> tuple[np.ndarray, Any]:
-        inner, memo = self.family.log_density(parameters.components, _inner(features))
-        if isinstance(features, NoisyRows):
-            noise = -(features.seen @ np.log(_sides(parameters)))[:, None]
-        else:
-            noise = np.full((len(inner), 1), -parameters.log_volume)
+        holed = isinstance(features, _NoisyRows)
+        rows = features.inner if holed else features
+        inner, memo = self.family.log_density(parameters.components, rows)
+        noise = np.full((len(inner), 1), -parameters.log_volume)
+        if holed:
+            noise[:, 0] = -parameters.log_volumes(features.patterns)[features.pattern]
         return np.hstack([inner, noise]), memo
 
     # --------------------------------------------------------- statistics
@@ -134,7 +141,8 @@ class WithNoise(Around):
         memo: Any = None,
     ) -> Statistics:
         inner = None if parameters is None else parameters.components
-        return self.family.statistics(inner, _inner(features), weights[:, :-1], memo)
+        rows = features.inner if isinstance(features, _NoisyRows) else features
+        return self.family.statistics(inner, rows, weights[:, :-1], memo)
 
     def fused(
         self,
@@ -144,7 +152,7 @@ class WithNoise(Around):
         sample_weight: np.ndarray | None,
         flat: float | None = None,
     ) -> tuple[np.ndarray, Statistics, float] | None:
-        if isinstance(features, NoisyRows):
+        if isinstance(features, _NoisyRows):
             return None
         return self.family.fused(
             parameters.components, log_weights, features, sample_weight, -parameters.log_volume
@@ -228,18 +236,12 @@ class WithNoise(Around):
     # ------------------------------------------------------ missing cells
 
     def fill(self, parameters: NoisyParameters, X: np.ndarray, shares: np.ndarray) -> np.ndarray:
-        """Of the noise the middle of the box."""
-        missing = np.isnan(X)
-        if not missing.any():
-            return X.copy()
-        middle = parameters.origin + 0.5 * parameters.edges.sum(axis=0)
-        noise = shares[:, -1:]
-        _sides(parameters)
-        # the family takes shares that sum to 1
-        rest = 1.0 - noise
-        inner = np.divide(shares[:, :-1], rest, out=np.zeros_like(shares[:, :-1]), where=rest > 0)
-        found = self.family.fill(parameters.components, X, inner)
-        return fill_cells(X, missing, np.where(rest > 0, rest * found, 0.0) + noise * middle)
+        """The noise component's expectation is the middle of its region."""
+        mask, noise = np.isnan(X), shares[:, -1:]
+        some = np.where(noise < 1, 1.0 - noise, 1.0)
+        inner = self.family.fill(parameters.components, X, shares[:, :-1] / some)
+        middle = parameters.origin + parameters.edges.sum(axis=0) / 2
+        return np.where(mask, (1.0 - noise) * inner + noise * middle, X)
 
     def draw_missing(
         self,
@@ -248,19 +250,16 @@ class WithNoise(Around):
         labels: np.ndarray,
         rng: np.random.RandomState,
     ) -> np.ndarray:
-        missing, out = np.isnan(X), X.copy()
-        is_noise = labels == self.family.shape(parameters.components)[0]
-        left = np.flatnonzero(is_noise & missing.any(axis=1))
-        if len(left):
-            _sides(parameters)
-        while len(left):
-            draws = parameters.origin + rng.uniform(size=(len(left), X.shape[1])) @ parameters.edges
-            out[left] = fill_cells(X[left], missing[left], draws)
-            left = left[~self.family.in_support(out[left])]
-        rows = np.flatnonzero(~is_noise)
-        if len(rows):
-            out[rows] = self.family.draw_missing(parameters.components, X[rows], labels[rows], rng)
-        return out
+        """The noise component draws from the extent of its region, column by column."""
+        noise = labels == self.shape(parameters)[0] - 1
+        drawn = np.array(X, copy=True)
+        inner = self.family.draw_missing(parameters.components, X[~noise], labels[~noise], rng)
+        drawn[~noise] = inner
+        corners = parameters.origin + np.minimum(parameters.edges, 0.0).sum(axis=0)
+        extent = np.abs(parameters.edges).sum(axis=0)
+        uniform = corners + rng.uniform(size=(int(noise.sum()), X.shape[1])) * extent
+        drawn[noise] = np.where(np.isnan(X[noise]), uniform, X[noise])
+        return drawn
 
     # --------------------------------------------------------- parameters
 
@@ -310,7 +309,8 @@ def box(
     """
     if fold is None:
         fold = _whole(X, sample_weight)
-    low, high, moments, holes = fold(_extent, _wider)
+    low, high, moments = fold(_extent, _wider)
+    holed = bool(np.isnan(moments.mean).any())
     edge = high - low
     if not np.all(edge > 0):
         raise ValueError(
@@ -318,7 +318,7 @@ def box(
             f" {np.flatnonzero(edge <= 0).tolist()} has one value only. Drop it, or fit without noise."
         )
     boxes = [(low, np.diag(edge))]
-    if not holes:
+    if not holed:  # rows with missing cells have no scores
         centre = moments.mean[0]
         axes = np.linalg.eigh(moments.scatter[0])[1][:, ::-1].T
         least, most = fold(partial(_reach, centre, axes), _wider)
@@ -343,16 +343,12 @@ def _counting(X: np.ndarray, sample_weight: np.ndarray | None) -> tuple[np.ndarr
     return X[weight > 0], weight[weight > 0]
 
 
-def _extent(X: np.ndarray, sample_weight: np.ndarray | None) -> tuple[Any, Any, Moments, bool]:
-    """Lowest and highest values, the moments of the rows without holes, and whether there are others."""
+def _extent(X: np.ndarray, sample_weight: np.ndarray | None) -> tuple[Any, Any, Moments]:
+    """Lowest and highest values, and the moments."""
     X, weight = _counting(X, sample_weight)
     low = np.fmin.reduce(X, axis=0, initial=np.inf)
     high = np.fmax.reduce(X, axis=0, initial=-np.inf)
-    holes = np.isnan(X).any(axis=1)
-    some = bool(holes.any())
-    if some:
-        X, weight = X[~holes], weight[~holes]
-    return low, high, Moments.from_data(X, weight[:, None], "full"), some
+    return low, high, Moments.from_data(X, weight[:, None], "full")
 
 
 def _reach(
@@ -365,21 +361,4 @@ def _reach(
 
 def _wider(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
     found = np.minimum(a[0], b[0]), np.maximum(a[1], b[1])
-    return found if len(a) == 2 else (*found, a[2] + b[2], a[3] or b[3])
-
-
-def _inner(features: Any) -> Any:
-    return features.features if isinstance(features, NoisyRows) else features
-
-
-def _sides(parameters: NoisyParameters) -> np.ndarray:
-    """The sides (d,) of a box along the axes; ValueError for another, of which parts are not uniform."""
-    edges = parameters.edges
-    sides = np.abs(edges).sum(axis=0)
-    if np.count_nonzero(edges) > len(edges) or not np.all(np.count_nonzero(edges, axis=0) == 1):
-        raise ValueError(
-            "X has missing cells (NaN), but the region of the noise is a box along the principal components, and what"
-            " is left of it without some columns is not uniform. Fit to rows with missing cells, or set noise to a"
-            " volume: the box is then along the axes."
-        )
-    return sides
+    return found if len(a) == 2 else (*found, a[2] + b[2])

@@ -14,6 +14,7 @@ from sklearn.utils import InputTags
 from ..em.held import Space
 from ..em.statistics import Sums
 from ._base import check_domain
+from ._cells import check_columns, check_dense, embed_seen, observed
 from ._linear import (
     ConjugatePrior,
     LinearFamily,
@@ -22,7 +23,6 @@ from ._linear import (
     keep_empty,
     row_log_factorials,
 )
-from ._missing import check_columns, check_dense, embed_seen, observed
 
 __all__ = ["Poisson", "PoissonParameters"]
 

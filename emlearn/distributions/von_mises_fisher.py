@@ -19,9 +19,9 @@ from ..em.statistics import Sums
 from ..exceptions import SingularError
 from ._base import as_float
 from ._bessel import bessel_ratio, invert_bessel_ratio, log_hyp0f1
+from ._cells import blank_rows, embed_seen, fill_cells, observed
 from ._fixed_sphere import best_directions, n_held_directions, settle_directions
 from ._linear import ConjugatePrior, LinearFamily, Rows
-from ._missing import blank_rows, embed_seen, fill_cells, observed
 
 __all__ = ["VonMisesFisher", "VonMisesFisherParameters"]
 
