@@ -21,6 +21,8 @@ __all__ = ["ImputeMixin", "missing_cells"]
 
 # draws have a stream of their own in each block, which labels are drawn from as well
 _CELLS = 1
+# rows that are drawn at once, of several imputations where they are few
+_ROWS = 16384
 
 
 class ImputeMixin:
@@ -80,20 +82,35 @@ class ImputeMixin:
             part, inside = take_rows(data, rows), places[first:last] - rows.start
             cells = (part.rows if isinstance(part, Units) else part)[inside]
             modes = [_mode(seed, rows.start) for seed in seeds]
-            found = []
-            for seed, shares in zip(seeds, model.posteriors(parameters, part, modes), strict=True):
-                shares = shares[inside]
-                if seed is None:
-                    filled = distribution.fill(components, cells, shares)
-                else:
-                    labels = shares.argmax(axis=1)
-                    stream = _stream(seed, rows.start)
-                    filled = distribution.draw_missing(components, cells, labels, stream)
-                found.append(distribution.decode(filled, Fitted(self)))
-            return [np.stack(found)]
+            shares = [p[inside] for p in model.posteriors(parameters, part, modes)]
+            if seeds[0] is None:
+                found = [distribution.fill(components, cells, shares[0])]
+            else:
+                labels = np.stack([drawn.argmax(axis=1) for drawn in shares])
+                stream = _stream(seeds[0], rows.start)
+                found = _draw_all(distribution, components, cells, labels, stream)
+            return [np.stack([distribution.decode(table, Fitted(self)) for table in found])]
 
         with single_threaded_blas(), Workers(self._n_threads(data)) as workers:
             return map_reduce(block, self._blocks(data), list.__add__, workers)
+
+
+def _draw_all(
+    distribution: Any,
+    components: Any,
+    cells: np.ndarray,
+    labels: np.ndarray,
+    stream: np.random.RandomState,
+) -> list[np.ndarray]:
+    """Draws of the missing cells of some rows, for each row of labels (n_imputations, n); some together."""
+    together = max(1, _ROWS // len(cells))
+    found: list[np.ndarray] = []
+    for at in range(0, len(labels), together):
+        some = labels[at : at + together]
+        many = np.tile(cells, (len(some), 1))
+        drawn = distribution.draw_missing(components, many, some.ravel(), stream)
+        found.extend(np.split(drawn, len(some)))
+    return found
 
 
 def _mode(seed: int | None, row: int) -> PosteriorMode:
