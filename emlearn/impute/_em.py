@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import MissingValues, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._data import check_data, check_weights
@@ -135,7 +134,7 @@ class EMImputer(OutputMixin, TransformerMixin, BaseEstimator):
             for name in (*_HANDED_ON, "random_state", "warm_start")
         },
         "init_params": [*GaussianMixture._parameter_constraints["init_params"][:1], callable],
-        "missing_values": [Integral, Interval(Real, None, None, closed="neither"), None, "nan"],
+        "missing_values": [MissingValues(numeric_only=True), None],
         "sample_posterior": ["boolean"],
         "prior": [StrOptions({"default"}), NormalInverseWishart, None],
         "add_indicator": ["boolean"],

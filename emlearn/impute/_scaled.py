@@ -101,9 +101,8 @@ def mixture_moments(mixture: Any) -> tuple[np.ndarray, np.ndarray]:
     K, d = means.shape
     mean = weights @ means
     delta = means - mean
-    within = COVARIANCES[mixture.covariance_type].matrices(
-        np.asarray(mixture.precisions_cholesky_, dtype=np.float64), K, d
-    )
+    values = np.asarray(mixture.covariances_, dtype=np.float64)
+    within = COVARIANCES[mixture.covariance_type].dense(values, K, d)
     return mean, np.einsum("k,kij->ij", weights, within) + (weights[:, None] * delta).T @ delta
 
 
