@@ -17,6 +17,7 @@ from .hmm import (
     PoissonHMM,
     StudentTHMM,
 )
+from .impute import EMImputer
 from .linear_model import MixtureRegressor
 from .mixture import (
     BayesianGaussianMixture,
@@ -46,6 +47,7 @@ __all__ = [
     "BernoulliMixture",
     "CategoricalHMM",
     "CategoricalMixture",
+    "EMImputer",
     "EMMixin",
     "FactorAnalysis",
     "GammaHMM",

@@ -104,6 +104,7 @@ ALLOWED = {
     },
     "cluster": {"_data", "_kernels", "_lazy", "_parameters", "base", "em", "exceptions"},
     "model_selection": {"distributions", "em.shared", "exceptions", "mixture"},
+    "impute": {"_data", "distributions", "exceptions", "mixture"},
     "datasets": set(),
     "decomposition": {"_data", "_kernels", "_lazy", "base", "em", "exceptions"},
     "testing": {"_blocks", "callbacks", "distributions", "em", "exceptions", "latent", "mixture"},

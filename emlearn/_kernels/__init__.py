@@ -1,45 +1,36 @@
 """Compiled kernels, each with a NumPy twin that runs where nothing was compiled."""
 
+from importlib import import_module
+from types import ModuleType
+
 from . import chain as chain_twin
 from . import gaussian as gaussian_twin
 from . import kmeans as kmeans_twin
 from . import labels as labels_twin
 from . import lda as lda_twin
+from . import missing as missing_twin
 
-COMPILED = {"chain": True, "gaussian": True, "kmeans": True, "labels": True, "lda": True}
-INSTRUCTION_SET = "NumPy"
+COMPILED: dict[str, bool] = {}
 
-try:
-    from . import _gaussian as gaussian
 
-    INSTRUCTION_SET = gaussian.instruction_set()
-except ImportError:
-    gaussian = gaussian_twin
-    COMPILED["gaussian"] = False
+def _kernel(name: str, twin: ModuleType) -> ModuleType:
+    """What was compiled, or its twin."""
+    try:
+        found = import_module(f"._{name}", __name__)
+    except ImportError:
+        found = twin
+    COMPILED[name] = found is not twin
+    return found
 
-try:
-    from . import _labels as labels
-except ImportError:
-    labels = labels_twin
-    COMPILED["labels"] = False
 
-try:
-    from . import _chain as chain
-except ImportError:
-    chain = chain_twin
-    COMPILED["chain"] = False
+chain = _kernel("chain", chain_twin)
+gaussian = _kernel("gaussian", gaussian_twin)
+kmeans = _kernel("kmeans", kmeans_twin)
+labels = _kernel("labels", labels_twin)
+lda = _kernel("lda", lda_twin)
+missing = _kernel("missing", missing_twin)
 
-try:
-    from . import _kmeans as kmeans
-except ImportError:
-    kmeans = kmeans_twin
-    COMPILED["kmeans"] = False
-
-try:
-    from . import _lda as lda
-except ImportError:
-    lda = lda_twin
-    COMPILED["lda"] = False
+INSTRUCTION_SET = gaussian.instruction_set() if COMPILED["gaussian"] else "NumPy"
 
 __all__ = [
     "COMPILED",
@@ -54,4 +45,6 @@ __all__ = [
     "labels_twin",
     "lda",
     "lda_twin",
+    "missing",
+    "missing_twin",
 ]

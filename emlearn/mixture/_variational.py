@@ -12,7 +12,7 @@ exact within its kind.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -278,14 +278,14 @@ class VariationalModel:
             weights,
         )
 
-    def prepare(self, X: np.ndarray) -> np.ndarray:
+    def prepare(self, X: np.ndarray) -> Any:
         """What the E-step is given of a block."""
-        return X
+        return self.distribution.features(X)
 
     def e_step(
         self,
         parameters: Posterior,
-        X: np.ndarray,
+        X: Any,
         sample_weight: np.ndarray | None,
         *,
         mode: PosteriorMode = SOFT,
@@ -306,7 +306,7 @@ class VariationalModel:
     def _e_step_of_mode(
         self,
         parameters: Posterior,
-        X: np.ndarray,
+        X: Any,
         sample_weight: np.ndarray | None,
         mode: PosteriorMode,
         labels: np.ndarray | None,
@@ -412,6 +412,16 @@ class VariationalModel:
         out = np.empty((len(X), len(parameters.components.means)))
         self.scores(parameters, X, posterior=out)
         return out
+
+    def posteriors(
+        self, parameters: Posterior, X: np.ndarray, modes: Sequence[PosteriorMode]
+    ) -> list[np.ndarray]:
+        """What each of some modes makes of the responsibilities (n, K)."""
+        gaussian = self.distribution
+        table, _ = gaussian.log_density(parameters.components, gaussian.features(X))
+        table += parameters.log_weights
+        ones = np.ones(table.shape[1])
+        return [self.latent.posterior(ones, table, None, mode=mode)[0] for mode in modes]
 
     def scores(self, parameters: Posterior, X: np.ndarray, **outputs: np.ndarray) -> bool:
         """Fill ``joint``, ``posterior``, ``log_density`` or ``label`` of a block; False if a row is not finite."""

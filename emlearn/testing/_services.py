@@ -53,10 +53,6 @@ _SELECTOR = "It is a search: its fits are those of the estimator that it is give
 
 # reason -> service -> estimators
 _REASONS: dict[str, dict[str, str]] = {
-    "Its statistics are of whole rows: what is expected of missing cells is not implemented.": {
-        "missing cells": "GaussianMixture BayesianGaussianMixture StudentTMixture PoissonMixture MultinomialMixture"
-        " VonMisesFisherMixture GammaMixture GaussianHMM GMMHMM StudentTHMM PoissonHMM MultinomialHMM GammaHMM",
-    },
     "Its densities are of differences from a centre, or of logarithms, where a zero is a number like any other.": {
         "sparse rows": "GaussianMixture BayesianGaussianMixture StudentTMixture GammaMixture GaussianHMM GMMHMM"
         " StudentTHMM GammaHMM",
@@ -84,7 +80,15 @@ _REASONS: dict[str, dict[str, str]] = {
         name: "MixtureSelector"
         for name in SERVICES
         if name
-        not in ("sample weights", "threads", "pickle", "skops", "clone", "scikit-learn's checks")
+        not in (
+            "sample weights",
+            "threads",
+            "imputation",
+            "pickle",
+            "skops",
+            "clone",
+            "scikit-learn's checks",
+        )
     },
 }
 
