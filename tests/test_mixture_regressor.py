@@ -271,6 +271,17 @@ def test_the_gradient_is_zero_at_the_optimum(family, gate, grouped):
             assert abs(moved[0] - moved[1]) / (2 * h) < 2e-2, (name, place)
 
 
+def test_the_posterior_of_a_gate_by_enumeration():
+    Z, density = RNG.normal(size=(5, 2)), RNG.normal(size=(5, 3))
+    now = GateParameters(
+        np.r_[np.zeros((1, 2)), RNG.normal(size=(2, 2))], np.arange(3.0), np.ones(3) / 3
+    )
+    posterior, _, rows = Gate(2).posterior(now, density, covariates=Z)
+    expected, total = Gate(2).enumerate(now, density, Z)
+    np.testing.assert_allclose(posterior, expected, rtol=1e-10)
+    assert rows.sum() == pytest.approx(total)
+
+
 @pytest.mark.parametrize("gate", [None, "softmax"])
 def test_groups_by_enumeration(gate):
     X, y = mixture_data(2, "poisson", n=9)

@@ -143,6 +143,13 @@ class Gate:
         """0: there is no prior."""
         return 0.0
 
+    def enumerate(
+        self, parameters: GateParameters, log_density: np.ndarray, covariates: np.ndarray
+    ) -> tuple[np.ndarray, float]:
+        """Posterior (n, K) and log-likelihood by summing over all K**n labellings: an oracle for tiny n."""
+        joint = log_density + self.log_probabilities(parameters, covariates)
+        return Labels().enumerate(np.ones(joint.shape[1]), joint)
+
     def n_free(self, parameters: GateParameters, constraints: Any = None) -> int:
         """Number of free parameters."""
         K, g = parameters.coef.shape
