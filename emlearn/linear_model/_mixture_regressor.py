@@ -22,12 +22,10 @@ from .._data import (
 )
 from .._parameters import set_engine_parameters
 from ..distributions import Distribution, Prior
-from ..distributions.regression import (
-    BinomialRegression,
-    GaussianRegression,
-    PoissonRegression,
-    Regression,
-)
+from ..distributions.binomial_regression import BinomialRegression
+from ..distributions.gaussian_regression import GaussianRegression
+from ..distributions.poisson_regression import PoissonRegression
+from ..distributions.regression import Regression
 from ..em.held import Space
 from ..em.reduce import unit_blocks
 from ..em.sources import Block, Source
