@@ -413,6 +413,40 @@ def test_blocks_change_nothing():
             np.testing.assert_allclose(getattr(other, name), value, rtol=1e-9, atol=1e-12)
 
 
+def test_files_and_dask_and_scattered_groups(tmp_path, monkeypatch):
+    X, y = mixture_data(2, "gaussian", n=90)
+    groups = np.repeat(np.arange(30), 3)
+    model = MixtureRegressor(2, init_params=groups % 2, max_iter=5, tol=0.0, n_init=1)
+    whole = clone(model).fit(X, y, groups=groups)
+    np.save(tmp_path / "rows.npy", X)
+    monkeypatch.setattr("emlearn._blocks._MAPPED_BYTES", 0)
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    with block_rows(20):
+        others = [clone(model).fit(mapped, y, groups=groups)]
+    order = np.r_[1:45, 0, 45:90]
+    with pytest.raises(ValueError, match="must be together by group"):
+        clone(model).fit(mapped, y, groups=groups[order])
+    parts = (order[:45], order[45:])
+    blocks = [(X[rows], {"y": y[rows], "groups": groups[rows]}) for rows in parts]
+    with pytest.raises(ValueError, match="scattered"):
+        clone(model).fit_blocks(blocks)
+    start = {name[:-1]: value for name, value in parameters_of(whole).items()}
+    settings_ = {"init_params": start, "max_iter": 3}
+    scattered = clone(model).set_params(**settings_).fit_blocks(blocks)
+    plain = clone(model).set_params(**settings_).fit(X, y, groups=groups)
+    np.testing.assert_allclose(scattered.coef_, plain.coef_, rtol=1e-10)
+    da = pytest.importorskip("dask.array")
+    lazy = da.from_array(X, chunks=(45, 2))
+    others.append(clone(model).fit(lazy, y, groups=groups))
+    for other in others:
+        for name, value in parameters_of(whole).items():
+            np.testing.assert_allclose(getattr(other, name), value, rtol=1e-9)
+    np.testing.assert_allclose(whole.predict(lazy).compute(), whole.predict(X))
+    np.testing.assert_allclose(
+        whole.predict_components(lazy).compute(), whole.predict_components(X)
+    )
+
+
 def test_a_gate_of_one_pair_is_logistic_regression():
     """With labels that are known the gate is a regression of the labels on its covariates."""
     rng = np.random.RandomState(3)

@@ -212,6 +212,7 @@ class BaseMixtureRegressor(AnswersMixin, CompositeEstimator, ABC):
             return Block(table, weight, known)
         order, ends = read_groups(groups, X.shape[0])
         if order is not None:
+            self._scattered = True
             table = table[order]
             weight, known = (None if a is None else a[order] for a in (weight, known))
         check_even(
@@ -247,8 +248,21 @@ class BaseMixtureRegressor(AnswersMixin, CompositeEstimator, ABC):
             for rows in unit_blocks(ends, X.shape[1], self.row_cost(X.shape[1]))
         ]
 
+    def _check_start(self, source: Source) -> None:
+        super()._check_start(source)
+        scattered = vars(self).get("_scattered", False)
+        given = not (isinstance(self.init_params, str | Mapping) or callable(self.init_params))
+        if scattered and given and not source.in_memory:
+            raise ValueError(
+                "init_params has a value for each row, but groups are scattered over the rows of a block. Sort the rows"
+                " by group, or name a method such as 'random'."
+            )
+
     def _check_against(self, source: Source) -> None:
         self._check_enough_rows(source, 2)
+
+    def _note_rows(self, source: Source) -> None:
+        vars(self).pop("_scattered", None)
 
     def _changed(self) -> str | None:
         if len(self.weights_) != self.n_components:
