@@ -68,6 +68,10 @@ class EMMixin(CallbackSupportMixin):
         the data. ``parameters`` are the current ones, None at a start from
         statistics.
 
+    A class whose M-step is a step that may go too far, such as Newton's, says
+    ``stepwise = True`` and has a fourth, ``between(old, new, fraction)``: parameters
+    a fraction of the way. The step is halved while the objective falls.
+
     Parameters are whatever the three methods agree on: a mapping of names to
     arrays, or a dataclass that the class names as its ``parameters_class``, is
     published with an underscore appended to each name, anything else as

@@ -26,6 +26,7 @@ from emlearn.datasets import (
     load_geyser,
     load_linkage,
     load_london_deaths,
+    load_tone,
 )
 from emlearn.em import (
     Squarem,
@@ -591,6 +592,8 @@ def test_the_example_data_are_what_they_say():
     geyser = load_geyser()
     np.testing.assert_array_equal(geyser.long, geyser.data[:, 0] >= 3)
     assert geyser.data.shape == (299, 1) and geyser.long.sum() == 194
+    tone = load_tone()
+    assert tone.data.shape == (150, 1) and tone.target.shape == (150,)
 
 
 def test_columns_that_stand_apart():

@@ -10,6 +10,7 @@ __all__ = [
     "load_geyser",
     "load_linkage",
     "load_london_deaths",
+    "load_tone",
 ]
 
 _FAITHFUL = """\
@@ -100,6 +101,25 @@ Source: C. R. Rao (1965), Linear Statistical Inference and Its Applications, Wil
 pp. 368-369. The first example of
 A. P. Dempster, N. M. Laird and D. B. Rubin (1977), Maximum likelihood from incomplete data via
 the EM algorithm, Journal of the Royal Statistical Society B 39, 1-38.
+"""
+
+_TONE = """\
+Tuning to the octave: 150 trials of one musician
+------------------------------------------------
+
+150 rows, one trial each; none missing.
+
+stretchratio   ratio of the stretched overtones that were played with the fundamental tone; 2 is
+               harmonic
+tuned          ratio of the tone that the musician tuned to the fundamental (`target`)
+
+The task was to tune to the octave above, which is 2 whatever the overtones are. In some trials the
+musician did so, in others followed the overtones: two lines that cross.
+
+Source: E. A. Cohen (1980), Inharmonic Tone Perception, Ph.D. dissertation, Stanford University, as
+in the data set `tonedata` of R's package mixtools. A mixture of two regressions:
+R. D. De Veaux (1989), Mixtures of linear regressions, Computational Statistics & Data Analysis 8,
+227-245.
 """
 
 
@@ -289,3 +309,36 @@ def load_geyser(*, as_frame: bool = False) -> Bunch:
     (105, 0)
     """
     return load_csv("geyser", _GEYSER, as_frame=as_frame, apart={"long": "long"})
+
+
+def load_tone(*, as_frame: bool = False) -> Bunch:
+    """Load 150 trials of a musician who tuned a tone to the octave.
+
+    Parameters
+    ----------
+    as_frame : bool, default=False
+        Whether ``data`` is a pandas DataFrame and ``target`` a Series (needs pandas) instead of
+        arrays.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        data : ndarray or DataFrame of shape (150, 1)
+            ``stretchratio``, the ratio of the overtones; 2 is harmonic.
+        target : ndarray or Series of shape (150,)
+            ``tuned``, the ratio of the tuned tone to the fundamental; 2 is the octave.
+        feature_names : list of str
+            ``["stretchratio"]``.
+        frame : DataFrame of shape (150, 2)
+            Both columns; only with ``as_frame=True``.
+        DESCR : str
+            The data and their source.
+
+    Examples
+    --------
+    >>> from emlearn.datasets import load_tone
+    >>> tone = load_tone()
+    >>> tone.data.shape, float(tone.target.mean().round(2))
+    ((150, 1), 2.07)
+    """
+    return load_csv("tone", _TONE, as_frame=as_frame, apart={"tuned": "target"})

@@ -54,13 +54,24 @@ def is_constant(moments: Moments) -> np.ndarray:
 
 
 def solve_symmetric(A: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Solve ``A x = b``, A positive semi-definite; the shortest solution in its own scale if there are many."""
-    diagonal = np.diag(A)
+    """Solve ``A x = b``, A positive semi-definite; the shortest solution in its own scale if there are many.
+
+    Parameters
+    ----------
+    A : ndarray of shape (..., n, n)
+    b : ndarray of shape (..., n)
+    """
+    if not b.shape[-1]:
+        return b
+    diagonal = A.diagonal(axis1=-2, axis2=-1)
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    values, vectors = np.linalg.eigh(A / np.outer(scale, scale))
-    least = 16 * len(A) * _EPS * max(values.max(initial=0.0), 1.0)
-    inverse = np.divide(1.0, values, out=np.zeros_like(values), where=values > least)
-    return vectors @ (inverse * (vectors.T @ (b / scale))) / scale
+    values, vectors = np.linalg.eigh(A / (scale[..., :, None] * scale[..., None, :]))
+    largest = np.maximum(values[..., -1:], 1.0)  # they rise
+    least = 16 * b.shape[-1] * _EPS * largest
+    with np.errstate(divide="ignore"):
+        inverse = np.where(values > least, 1.0 / values, 0.0)
+    turned = np.matmul(vectors.swapaxes(-1, -2), (b / scale)[..., None])[..., 0]
+    return np.matmul(vectors, (inverse * turned)[..., None])[..., 0] / scale
 
 
 def least_squares(
@@ -82,18 +93,16 @@ def least_squares(
         0 in columns that do not vary; the shortest solution where columns depend on each other.
     intercept : ndarray of shape (K,)
     """
-    K, d = moments.mean.shape[0], moments.mean.shape[1] - 1
-    coef, intercept = np.zeros((K, d)), np.zeros(K)
-    ridge = np.broadcast_to(np.asarray(ridge, dtype=np.float64), (K,))
-    constant = is_constant(moments)[:, 1:]
-    for k in range(K):
-        mean, S = moments.mean[k], moments.scatter[k]
-        if not fit_intercept:
-            S = S + moments.weight[k] * np.outer(mean, mean)
-        use = np.flatnonzero(np.diag(S)[1:] > 0 if not fit_intercept else ~constant[k])
-        if len(use):
-            A = S[np.ix_(1 + use, 1 + use)] + ridge[k] * np.eye(len(use))
-            coef[k, use] = solve_symmetric(A, S[1 + use, 0])
-        if fit_intercept:
-            intercept[k] = mean[0] - mean[1:] @ coef[k]
-    return coef, intercept
+    mean, S = moments.mean, moments.scatter
+    used = ~is_constant(moments)[:, 1:]
+    if not fit_intercept:
+        S = S + moments.weight[:, None, None] * mean[:, :, None] * mean[:, None, :]
+        used = np.einsum("kjj->kj", S)[:, 1:] > 0
+    A = np.where(used[:, :, None] & used[:, None, :], S[:, 1:, 1:], 0.0)
+    ridge = np.asarray(ridge, dtype=np.float64)
+    if ridge.any():
+        A = A + np.broadcast_to(ridge, len(A))[:, None, None] * np.eye(A.shape[1])
+    coef = solve_symmetric(A, np.where(used, S[:, 1:, 0], 0.0))
+    if not fit_intercept:
+        return coef, np.zeros(len(coef))
+    return coef, mean[:, 0] - np.sum(mean[:, 1:] * coef, axis=1)

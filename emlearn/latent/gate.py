@@ -7,7 +7,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.special import log_softmax
 
 from ..em.least_squares import response_moments, solve_symmetric
 from ..em.posteriors import SOFT, PosteriorMode
@@ -69,7 +68,9 @@ class Gate:
 
     def log_probabilities(self, parameters: GateParameters, Z: np.ndarray) -> np.ndarray:
         """Logarithms (n, K) of the probabilities of units with covariates Z (n, g)."""
-        return log_softmax(Z @ parameters.coef.T + parameters.intercept, axis=1)
+        scores = Z @ parameters.coef.T + parameters.intercept
+        scores -= scores.max(axis=1, keepdims=True)
+        return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
 
     def posterior(
         self,
@@ -142,6 +143,13 @@ class Gate:
     def log_prior(self, parameters: GateParameters, prior: None) -> float:
         """0: there is no prior."""
         return 0.0
+
+    def enumerate(
+        self, parameters: GateParameters, log_density: np.ndarray, covariates: np.ndarray
+    ) -> tuple[np.ndarray, float]:
+        """Posterior (n, K) and log-likelihood by summing over all K**n labellings: an oracle for tiny n."""
+        joint = log_density + self.log_probabilities(parameters, covariates)
+        return Labels().enumerate(np.ones(joint.shape[1]), joint)
 
     def n_free(self, parameters: GateParameters, constraints: Any = None) -> int:
         """Number of free parameters."""

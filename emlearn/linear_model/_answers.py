@@ -118,7 +118,9 @@ class AnswersMixin:
 
     def _known(self, X: Any, y: Any, groups: Any, sample_weight: Any = None) -> Block:
         check_is_fitted(self)
-        return self._read_block(X, y, reset=False, sample_weight=sample_weight, groups=groups)
+        block = self._read_block(X, y, reset=False, sample_weight=sample_weight, groups=groups)
+        vars(self).pop("_scattered", None)
+        return block
 
     def _each(
         self, block: Block, function: Callable[..., np.ndarray], tail: tuple[int, ...]
