@@ -24,6 +24,9 @@ from ._posterior import conditional_factors
 
 __all__ = ["BaseFactorAnalysis"]
 
+# of the mean log-likelihood of a row, a change that may be rounding
+_ROUNDING = 1e-13
+
 
 class BaseFactorAnalysis(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMMixin, BaseEstimator, ABC
@@ -76,7 +79,7 @@ class BaseFactorAnalysis(
 
     def _tolerance(self, source: Source) -> float:
         # that of the constructor is of all rows, as in scikit-learn
-        return self.tol / source.weight
+        return max(self.tol / source.weight, _ROUNDING) if self.tol > 0 else 0.0
 
     # ----------------------------------------------------------------- data
 
@@ -269,18 +272,16 @@ class BaseFactorAnalysis(
         return loadings @ correlations @ loadings.T + np.diag(noise)
 
     def get_precision(self) -> np.ndarray:
-        """The inverse of the covariance, from a matrix of the size of the factors.
+        """The inverse of the covariance.
 
         Returns
         -------
         ndarray of shape (n_features, n_features)
         """
-        _, loadings, noise, correlations = self._parts()
-        scaled = loadings / noise[:, None]
-        inner = np.linalg.inv(correlations) + loadings.T @ scaled
-        precision = -scaled @ np.linalg.solve(inner, scaled.T)
-        precision[np.diag_indices_from(precision)] += 1.0 / noise
-        return 0.5 * (precision + precision.T)
+        check_is_fitted(self)
+        # where noise is next to nothing, the inversion lemma would be the difference of large numbers
+        factor = self.recall().precisions_cholesky[0]
+        return factor @ factor.T
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
         """Draw rows.
