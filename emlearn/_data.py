@@ -363,7 +363,7 @@ def _explain(X: Any, error: Exception) -> str:
         return ""
     labels = [repr(name) for name in names] if names else [str(j) for j in range(len(columns))]
     if "NaN" in message or "infinity" in message:
-        bad = [_count_bad(column) for column in columns]
+        bad = [_count_bad(column, "NaN" in message) for column in columns]
         listed = ", ".join(
             f"{label} ({b} of {len(columns[0])} rows)"
             for label, b in zip(labels, bad, strict=True)
@@ -386,9 +386,11 @@ def _explain(X: Any, error: Exception) -> str:
     return ""
 
 
-def _count_bad(column: np.ndarray) -> int:
+def _count_bad(column: np.ndarray, missing: bool) -> int:
+    """How many cells are infinite, or missing where these are refused."""
     try:
-        return int(np.sum(~np.isfinite(column.astype(np.float64))))
+        numbers = column.astype(np.float64)
+        return int(np.sum(np.isinf(numbers) | (missing & np.isnan(numbers))))
     except (TypeError, ValueError):
         return 0
 

@@ -2,9 +2,10 @@
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
@@ -15,6 +16,7 @@ __all__ = [
     "HeywoodWarning",
     "ObjectiveFellWarning",
     "SingularError",
+    "UnobservedColumnsError",
 ]
 
 
@@ -29,6 +31,18 @@ class SingularError(ValueError):
 
 class DomainError(ValueError):
     """A combination of statistics left their domain (a negative weight, a scatter that is no covariance)."""
+
+
+class UnobservedColumnsError(ValueError):
+    """Columns have no value in any row that counts: nothing tells what is expected there."""
+
+    def __init__(self, columns: Iterable[int], names: Iterable[str] | None = None) -> None:
+        self.columns = [int(j) for j in columns]
+        listed = ", ".join(names or [f"column {j}" for j in self.columns])
+        super().__init__(f"All values of {listed} are missing, in the rows that count. Drop it.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.columns,)
 
 
 class CheckpointError(ValueError):

@@ -26,7 +26,7 @@ from ..em.sources import Block, Source
 from ..em.starts import METHODS, Start, draw_start, given_start
 from ..em.statistics import Joint, Statistics
 from ..em.units import Units
-from ..exceptions import DegenerateComponentsWarning, warn_user
+from ..exceptions import DegenerateComponentsWarning, UnobservedColumnsError, warn_user
 from ._constrained import ConstrainedMixin
 from ._match import match_start
 from ._model import CompositeModel, Fitted, Parameters
@@ -83,7 +83,11 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
 
     def _fit_model(self, X: Any, sample_weight: np.ndarray | None, **fold: Any) -> CompositeModel:
         rows = _rows(X)
-        distribution = self._resolved().bind(rows, sample_weight, **fold)
+        try:
+            distribution = self._resolved().bind(rows, sample_weight, **fold)
+        except UnobservedColumnsError as error:
+            names = [column_name(self, j) for j in error.columns]
+            raise UnobservedColumnsError(error.columns, names) from error
         prior = getattr(self, "prior", None)
         if isinstance(prior, str):  # "default"
             if distribution.default_prior is None:

@@ -45,7 +45,11 @@ def match_start(
     """
     if not isinstance(start, LabelStart | SeedStart) or model.distribution.start_parts > 1:
         return start
-    clusters = start if isinstance(start, LabelStart) else nearest_seed(X, start.rows)
+    clusters = (
+        start
+        if isinstance(start, LabelStart)
+        else nearest_seed(model.distribution.embed(X), start.rows)
+    )
     K, n = clusters.n_components, X.shape[0]
     step = max(1, n // _ROWS)
     rows = np.arange(0, n, step) if step > 1 else slice(0, n)

@@ -3,8 +3,9 @@
 from . import chain as chain_twin
 from . import gaussian as gaussian_twin
 from . import labels as labels_twin
+from . import missing as missing_twin
 
-COMPILED = {"chain": True, "gaussian": True, "labels": True}
+COMPILED = {"chain": True, "gaussian": True, "labels": True, "missing": True}
 INSTRUCTION_SET = "NumPy"
 
 try:
@@ -27,6 +28,12 @@ except ImportError:
     chain = chain_twin
     COMPILED["chain"] = False
 
+try:
+    from . import _missing as missing
+except ImportError:
+    missing = missing_twin
+    COMPILED["missing"] = False
+
 __all__ = [
     "COMPILED",
     "INSTRUCTION_SET",
@@ -36,4 +43,6 @@ __all__ = [
     "gaussian_twin",
     "labels",
     "labels_twin",
+    "missing",
+    "missing_twin",
 ]

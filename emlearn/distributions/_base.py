@@ -292,6 +292,53 @@ class Distribution(BaseEstimator, ABC):
     def sample(self, parameters: Any, counts: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
         """Rows of component 0, then of component 1, and so on, ``counts`` of each."""
 
+    # ------------------------------------------------------ missing cells
+
+    def fill(self, parameters: Any, X: Any, shares: np.ndarray) -> Any:
+        """Rows whose missing cells have the value that is expected given the observed ones.
+
+        Parameters
+        ----------
+        parameters : object
+        X : ndarray of shape (n, d)
+            Encoded, NaN where a cell is missing; it is not changed.
+        shares : ndarray of shape (n, K)
+            Of each row to the components, given what is observed of it; a row's sum to 1.
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+            A copy. A missing number is the mean, over the components, of its conditional means; a category is the most
+            probable one.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has no missing cells: define fill, and a density of what is observed."
+        )
+
+    def draw_missing(
+        self, parameters: Any, X: Any, labels: np.ndarray, rng: np.random.RandomState
+    ) -> Any:
+        """Rows whose missing cells are drawn given the observed ones and the component.
+
+        Parameters
+        ----------
+        parameters : object
+        X : ndarray of shape (n, d)
+            Encoded, NaN where a cell is missing; it is not changed.
+        labels : ndarray of int of shape (n,)
+            The component of each row.
+        rng : RandomState
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+            A copy.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has no missing cells: define draw_missing, and a density of what is"
+            " observed."
+        )
+
     # --------------------------------------------------------- parameters
 
     #: the dataclass that the parameters are

@@ -324,6 +324,31 @@ class FiniteMixture(Around):
             start += n
         return rows
 
+    # ------------------------------------------------------ missing cells
+
+    def _members(self, parameters: FiniteMixtureParameters, X: np.ndarray) -> np.ndarray:
+        """Posterior (n, K, M) of the members within each component, given what is observed."""
+        posterior = self.log_density(parameters, self.features(X))[1][0]
+        return posterior.reshape(len(X), *parameters.mixture_weights.shape)
+
+    def fill(
+        self, parameters: FiniteMixtureParameters, X: np.ndarray, shares: np.ndarray
+    ) -> np.ndarray:
+        each = shares[:, :, None] * self._members(parameters, X)
+        return self.family.fill(parameters.members, X, each.reshape(len(X), -1))
+
+    def draw_missing(
+        self,
+        parameters: FiniteMixtureParameters,
+        X: np.ndarray,
+        labels: np.ndarray,
+        rng: np.random.RandomState,
+    ) -> np.ndarray:
+        edges = np.cumsum(self._members(parameters, X)[np.arange(len(X)), labels], axis=1)
+        drawn = (rng.uniform(size=(len(X), 1)) * edges[:, -1:] >= edges).sum(axis=1)
+        members = labels * self.n_mix + np.minimum(drawn, self.n_mix - 1)
+        return self.family.draw_missing(parameters.members, X, members, rng)
+
     # --------------------------------------------------------- parameters
 
     def n_free(self, parameters: FiniteMixtureParameters) -> int:

@@ -6,19 +6,22 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from sklearn.utils import InputTags
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._kernels import COMPILED
 from .._kernels import gaussian as kernel
+from .._kernels import missing as missing_kernel
 from ..em.fixed import Constraints
 from ..em.held import Space
 from ..em.statistics import Moments
 from ..exceptions import SingularError
-from ._base import Distribution, as_float, check_domain, listed
+from ._base import Distribution, Fold, as_float, check_domain, listed
 from ._fixed_gaussian import maximise_gaussian
+from ._missing import Columns, Holes, fill_scores, observed_columns, split
 from ._settle_gaussian import gaussian_spaces, n_held_gaussian, settle_gaussian
 from .covariance import COVARIANCES, Covariance
 from .normal_inverse_wishart import NormalInverseWishart, log_density, posterior_moments
@@ -71,6 +74,17 @@ class Gaussian(Distribution):
     n_factors : int, default=1
         Of the models "factor" and "ppca".
 
+    Notes
+    -----
+    Cells that are NaN are missing, at random. A row has the density of what is observed of it, 1 where nothing is;
+    statistics are expected ones: missing cells have their conditional means, and the scatter what these leave of the
+    covariance (Little and Rubin 2019). A start fills them with the means of their columns.
+
+    References
+    ----------
+    Little, R. J. A. and Rubin, D. B. (2019). Statistical analysis with missing data, third edition, section 11.2.
+    Wiley.
+
     Examples
     --------
     >>> import numpy as np
@@ -83,7 +97,8 @@ class Gaussian(Distribution):
            [7.333]])
     """
 
-    uses_blas = not COMPILED["gaussian"]
+    uses_blas = not (COMPILED["gaussian"] and COMPILED["missing"])
+    check_arguments = {"ensure_all_finite": "allow-nan"}
 
     parameters_class = GaussianParameters
     default_prior = NormalInverseWishart
@@ -119,6 +134,34 @@ class Gaussian(Distribution):
         pooled = self.covariance.form == "pooled"
         return ("covariances", "precisions", "precisions_cholesky") if pooled else ()
 
+    # --------------------------------------------------------------- data
+
+    #: what is observed of the columns, where a fit has missing cells
+    _columns: Columns | None = None
+
+    def input_tags(self, tags: InputTags) -> InputTags:
+        tags = super().input_tags(tags)
+        tags.allow_nan = True
+        return tags
+
+    def bind(
+        self, X: np.ndarray, sample_weight: np.ndarray | None, fold: Fold | None = None
+    ) -> Self:
+        columns = observed_columns(X, sample_weight, fold)
+        if columns is None:
+            return self
+        bound = type(self)(**self.get_params(deep=False))
+        bound._columns = columns
+        return bound
+
+    def features(self, X: np.ndarray) -> np.ndarray | Holes:
+        """The rows; or, where cells are missing, complete ones and others."""
+        return split(X)
+
+    def embed(self, X: np.ndarray) -> np.ndarray:
+        """The rows, with the mean of the column in the place of a missing cell."""
+        return X if self._columns is None else self._columns.fill(X)
+
     # ------------------------------------------------------------ density
 
     def row_cost(self, n_components: int, n_features: int) -> float:
@@ -130,10 +173,23 @@ class Gaussian(Distribution):
         log_det = self.covariance.log_det(parameters.precisions_cholesky, K, d)
         return log_det - 0.5 * d * math.log(2 * math.pi)
 
+    def for_missing(self, parameters: GaussianParameters) -> tuple[np.ndarray, ...]:
+        """Log-determinants of the factors, means and factors, as the kernel of missing cells reads them."""
+        log_det = self.covariance.log_det(parameters.precisions_cholesky, *parameters.means.shape)
+        factors = np.ascontiguousarray(parameters.precisions_cholesky).reshape(-1)
+        return np.ascontiguousarray(log_det), parameters.means, factors
+
     def log_density(
-        self, parameters: GaussianParameters, features: np.ndarray
+        self, parameters: GaussianParameters, features: np.ndarray | Holes
     ) -> tuple[np.ndarray, None]:
-        joint = np.empty((len(features), len(parameters.means)))
+        K = len(parameters.means)
+        if isinstance(features, Holes):
+            joint = np.empty((len(features.holed), K))
+            arguments = np.zeros(K), *self.for_missing(parameters)
+            missing_kernel.scores(features.holed, self.covariance.code, *arguments, joint=joint)
+            whole = features.whole
+            return features.assembled(lambda: self.log_density(parameters, whole)[0], joint), None
+        joint = np.empty((len(features), K))
         kernel.scores(
             features,
             self.covariance.code,
@@ -149,10 +205,15 @@ class Gaussian(Distribution):
     def statistics(
         self,
         parameters: GaussianParameters | None,
-        features: np.ndarray,
+        features: np.ndarray | Holes,
         weights: np.ndarray,
         memo: None = None,
     ) -> Moments:
+        if isinstance(features, Holes):
+            holed, rows = self.holed_statistics(parameters, features, weights, weights), features
+            if not len(rows.whole):
+                return holed
+            return self.statistics(parameters, rows.whole, weights[rows.whole_rows]) + holed
         weights = np.ascontiguousarray(weights, dtype=np.float64)
         K, d = weights.shape[1], features.shape[1]
         if parameters is None:
@@ -165,14 +226,74 @@ class Gaussian(Distribution):
         moments = kernel.moments(features, weights, covariance.form_code, reference)
         return Moments(*moments, covariance.form)
 
+    def holed_statistics(
+        self,
+        parameters: GaussianParameters | None,
+        features: Holes,
+        weights: np.ndarray,
+        shares: np.ndarray,
+    ) -> Moments:
+        """:meth:`statistics` of rows with missing cells.
+
+        ``shares`` (n, K) weigh what is left of the variance of a missing cell: those of a Student-t distribution are
+        not times the scale of the row.
+        """
+        covariance, rows = self.covariance, features.holed_rows
+        weights, shares = (
+            np.ascontiguousarray(table[rows], dtype=np.float64) for table in (weights, shares)
+        )
+        if parameters is None:
+            columns = self._columns or Columns.of(features.holed, None)
+            moments = self.statistics(None, columns.fill(features.holed), weights)
+            return columns.first_moments(features.holed, moments, shares)
+        found = missing_kernel.moments(
+            features.holed,
+            weights,
+            shares,
+            covariance.code,
+            covariance.form_code,
+            *self.for_missing(parameters)[1:],
+        )
+        return Moments(*found, covariance.form)
+
+    def _fused_holes(
+        self,
+        parameters: GaussianParameters,
+        log_weights: np.ndarray,
+        features: Holes,
+        sample_weight: np.ndarray | None,
+    ) -> tuple[np.ndarray, Moments, float]:
+        """Counts, moments and log-likelihood of those rows of a block that have missing cells."""
+        covariance, weight = self.covariance, sample_weight
+        if weight is not None:
+            weight = weight[features.holed_rows]
+        counts, means, scatter, value = missing_kernel.e_step(
+            features.holed,
+            weight,
+            covariance.code,
+            covariance.form_code,
+            log_weights,
+            *self.for_missing(parameters),
+        )
+        return counts, Moments(counts, means, scatter, covariance.form), value
+
     def fused(
         self,
         parameters: GaussianParameters,
         log_weights: np.ndarray,
-        features: np.ndarray,
+        features: np.ndarray | Holes,
         sample_weight: np.ndarray | None,
         flat: float | None = None,
     ) -> tuple[np.ndarray, Moments, float] | None:
+        if isinstance(features, Holes):
+            if flat is not None:  # what is constant depends on what is observed
+                return None
+            holed = self._fused_holes(parameters, log_weights, features, sample_weight)
+            if not len(features.whole):
+                return holed
+            weight = None if sample_weight is None else sample_weight[features.whole_rows]
+            whole = self.fused(parameters, log_weights, features.whole, weight)
+            return tuple(a + b for a, b in zip(whole, holed, strict=True))
         covariance, K = self.covariance, len(parameters.means)
         arguments = self._for_kernel(parameters, log_weights, flat)
         if arguments is None:
@@ -188,11 +309,19 @@ class Gaussian(Distribution):
         self,
         parameters: GaussianParameters,
         constants: np.ndarray,
-        X: np.ndarray,
+        X: np.ndarray | Holes,
         sample_weight: np.ndarray | None,
     ) -> tuple[np.ndarray, Moments, float]:
         """:meth:`fused` for who has the constants: log-densities at the means, plus log weights."""
         covariance = self.covariance
+        if isinstance(X, Holes):
+            log_weights = constants - self._constants(parameters)
+            holed = self._fused_holes(parameters, log_weights, X, sample_weight)
+            if not len(X.whole):
+                return holed
+            weight = None if sample_weight is None else sample_weight[X.whole_rows]
+            whole = self.fused_sums(parameters, constants, X.whole, weight)
+            return tuple(a + b for a, b in zip(whole, holed, strict=True))
         counts, means, scatter, value = kernel.e_step(
             X,
             sample_weight,
@@ -215,7 +344,17 @@ class Gaussian(Distribution):
         arguments = self._for_kernel(parameters, log_weights, flat)
         if arguments is None:
             return None
-        return kernel.scores(X, self.covariance.code, *arguments, **outputs)
+        if kernel.scores(X, self.covariance.code, *arguments, **outputs):
+            return True
+        features = self.features(X)
+        if not isinstance(features, Holes) or np.isinf(X).any():
+            return False
+        joint = self.log_density(parameters, features)[0]
+        if flat is not None:
+            joint = np.column_stack([joint, np.full(len(joint), flat)])
+        joint += log_weights
+        fill_scores(joint, outputs)
+        return True
 
     def _for_kernel(
         self, parameters: GaussianParameters, log_weights: np.ndarray, flat: float | None
@@ -409,6 +548,53 @@ class Gaussian(Distribution):
                 for mean, matrix, count in zip(parameters.means, matrices, counts, strict=True)
             ]
         )
+
+    # ------------------------------------------------------ missing cells
+
+    def fill(self, parameters: GaussianParameters, X: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        filled, features = np.array(X, copy=True), self.features(X)
+        if isinstance(features, Holes):
+            rows = features.holed_rows
+            filled[rows] = missing_kernel.fill(
+                features.holed,
+                np.ascontiguousarray(shares[rows], dtype=np.float64),
+                self.covariance.code,
+                *self.for_missing(parameters)[1:],
+            )
+        return filled
+
+    def draw_missing(
+        self,
+        parameters: GaussianParameters,
+        X: np.ndarray,
+        labels: np.ndarray,
+        rng: np.random.RandomState,
+    ) -> np.ndarray:
+        return self.draw_about(parameters, X, labels, rng)
+
+    def draw_about(
+        self,
+        parameters: GaussianParameters,
+        X: np.ndarray,
+        labels: np.ndarray,
+        rng: np.random.RandomState,
+        spread: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Rows with draws of their missing cells, whose deviations are ``spread`` (n,) times as wide.
+
+        A whole row is drawn; by how much its missing cells miss what its observed cells say of them is how much those
+        of the row miss theirs.
+        """
+        mask = np.isnan(X)
+        shares = np.eye(len(parameters.means))[labels]
+        expected = self.fill(parameters, X, shares)
+        counts = np.bincount(labels, minlength=shares.shape[1])
+        drawn = np.empty(X.shape)
+        drawn[np.argsort(labels, kind="stable")] = self.sample(parameters, counts, rng)
+        error = drawn - self.fill(parameters, np.where(mask, np.nan, drawn), shares)
+        if spread is not None:
+            error *= spread[:, None]
+        return np.where(mask, expected + error, X).astype(X.dtype, copy=False)
 
     # --------------------------------------------------------- parameters
 

@@ -8,12 +8,14 @@ from functools import partial
 from typing import Any, Self
 
 import numpy as np
+from scipy import sparse
 
 from ..em.fixed import Constraints
 from ..em.held import Space
 from ..em.statistics import Moments, Statistics
 from ._around import Around
 from ._base import Distribution, Fold, Prior, as_float
+from ._missing import has_holes
 
 __all__ = ["NoisyParameters", "WithNoise", "box"]
 
@@ -43,12 +45,31 @@ class NoisyParameters:
         """Logarithm of the volume."""
         return float(np.linalg.slogdet(self.edges)[1])
 
+    def log_volumes(self, seen: np.ndarray) -> np.ndarray:
+        """Logarithms (p,) of the extent in those columns that are ``seen`` (p, d), of bool.
+
+        Of a box along the axes the product of its edges; of any other what has the same determinant of second
+        moments as the region there.
+        """
+        square = self.edges.T @ self.edges
+        return np.array([0.5 * np.linalg.slogdet(square[np.ix_(s, s)])[1] for s in seen])
+
+
+@dataclass(frozen=True)
+class _NoisyRows:
+    """What the family makes of rows with missing cells; which are observed, by pattern."""
+
+    inner: Any
+    patterns: np.ndarray
+    pattern: np.ndarray
+
 
 class WithNoise(Around):
     """A family with one component more, of constant density 1 / volume.
 
     Rows that no component explains go there instead of widening one (Banfield
-    and Raftery 1993). The density is the same everywhere, outside the data too.
+    and Raftery 1993). The density is the same everywhere, outside the data too. Where cells are missing it is that
+    of the region's extent in the others; a fit of rows with missing cells has a box along the axes.
 
     Parameters
     ----------
@@ -89,14 +110,25 @@ class WithNoise(Around):
         bound._box = box(X, self.volume, sample_weight, fold)
         return bound
 
+    def features(self, X: Any) -> Any:
+        inner = self.family.features(X)
+        if sparse.issparse(X) or not has_holes(X):
+            return inner
+        patterns, pattern = np.unique(~np.isnan(X), axis=0, return_inverse=True)
+        return _NoisyRows(inner, patterns, pattern.reshape(-1))
+
     def row_cost(self, n_components: int, n_features: float) -> float:
         return 4 * self.family.row_cost(n_components, n_features)
 
     # ------------------------------------------------------------ density
 
     def log_density(self, parameters: NoisyParameters, features: Any) -> tuple[np.ndarray, Any]:
-        inner, memo = self.family.log_density(parameters.components, features)
+        holed = isinstance(features, _NoisyRows)
+        rows = features.inner if holed else features
+        inner, memo = self.family.log_density(parameters.components, rows)
         noise = np.full((len(inner), 1), -parameters.log_volume)
+        if holed:
+            noise[:, 0] = -parameters.log_volumes(features.patterns)[features.pattern]
         return np.hstack([inner, noise]), memo
 
     # --------------------------------------------------------- statistics
@@ -109,7 +141,8 @@ class WithNoise(Around):
         memo: Any = None,
     ) -> Statistics:
         inner = None if parameters is None else parameters.components
-        return self.family.statistics(inner, features, weights[:, :-1], memo)
+        rows = features.inner if isinstance(features, _NoisyRows) else features
+        return self.family.statistics(inner, rows, weights[:, :-1], memo)
 
     def fused(
         self,
@@ -119,6 +152,8 @@ class WithNoise(Around):
         sample_weight: np.ndarray | None,
         flat: float | None = None,
     ) -> tuple[np.ndarray, Statistics, float] | None:
+        if isinstance(features, _NoisyRows):
+            return None
         return self.family.fused(
             parameters.components, log_weights, features, sample_weight, -parameters.log_volume
         )
@@ -198,6 +233,34 @@ class WithNoise(Around):
             left = left[~self.family.in_support(noise[left])]
         return np.vstack([inner, noise])
 
+    # ------------------------------------------------------ missing cells
+
+    def fill(self, parameters: NoisyParameters, X: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """The noise component's expectation is the middle of its region."""
+        mask, noise = np.isnan(X), shares[:, -1:]
+        some = np.where(noise < 1, 1.0 - noise, 1.0)
+        inner = self.family.fill(parameters.components, X, shares[:, :-1] / some)
+        middle = parameters.origin + parameters.edges.sum(axis=0) / 2
+        return np.where(mask, (1.0 - noise) * inner + noise * middle, X)
+
+    def draw_missing(
+        self,
+        parameters: NoisyParameters,
+        X: np.ndarray,
+        labels: np.ndarray,
+        rng: np.random.RandomState,
+    ) -> np.ndarray:
+        """The noise component draws from the extent of its region, column by column."""
+        noise = labels == self.shape(parameters)[0] - 1
+        drawn = np.array(X, copy=True)
+        inner = self.family.draw_missing(parameters.components, X[~noise], labels[~noise], rng)
+        drawn[~noise] = inner
+        corners = parameters.origin + np.minimum(parameters.edges, 0.0).sum(axis=0)
+        extent = np.abs(parameters.edges).sum(axis=0)
+        uniform = corners + rng.uniform(size=(int(noise.sum()), X.shape[1])) * extent
+        drawn[noise] = np.where(np.isnan(X[noise]), uniform, X[noise])
+        return drawn
+
     # --------------------------------------------------------- parameters
 
     def check_parameters(self, parameters: NoisyParameters) -> None:
@@ -247,6 +310,7 @@ def box(
     if fold is None:
         fold = _whole(X, sample_weight)
     low, high, moments = fold(_extent, _wider)
+    holed = bool(np.isnan(moments.mean).any())
     edge = high - low
     if not np.all(edge > 0):
         raise ValueError(
@@ -254,12 +318,13 @@ def box(
             f" {np.flatnonzero(edge <= 0).tolist()} has one value only. Drop it, or fit without noise."
         )
     boxes = [(low, np.diag(edge))]
-    centre = moments.mean[0]
-    axes = np.linalg.eigh(moments.scatter[0])[1][:, ::-1].T
-    least, most = fold(partial(_reach, centre, axes), _wider)
-    width = most - least
-    if np.all(width > 0) and np.linalg.slogdet(width[:, None] * axes)[1] > -np.inf:
-        boxes.append((centre + least @ axes, width[:, None] * axes))
+    if not holed:  # rows with missing cells have no scores
+        centre = moments.mean[0]
+        axes = np.linalg.eigh(moments.scatter[0])[1][:, ::-1].T
+        least, most = fold(partial(_reach, centre, axes), _wider)
+        width = most - least
+        if np.all(width > 0) and np.linalg.slogdet(width[:, None] * axes)[1] > -np.inf:
+            boxes.append((centre + least @ axes, width[:, None] * axes))
     if volume is True:
         return min(boxes, key=lambda box: np.linalg.slogdet(box[1])[1])
     origin, edges = boxes[0]
@@ -281,8 +346,8 @@ def _counting(X: np.ndarray, sample_weight: np.ndarray | None) -> tuple[np.ndarr
 def _extent(X: np.ndarray, sample_weight: np.ndarray | None) -> tuple[Any, Any, Moments]:
     """Lowest and highest values, and the moments."""
     X, weight = _counting(X, sample_weight)
-    low = X.min(axis=0, initial=np.inf)
-    high = X.max(axis=0, initial=-np.inf)
+    low = np.fmin.reduce(X, axis=0, initial=np.inf)
+    high = np.fmax.reduce(X, axis=0, initial=-np.inf)
     return low, high, Moments.from_data(X, weight[:, None], "full")
 
 

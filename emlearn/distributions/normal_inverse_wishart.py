@@ -10,6 +10,7 @@ import numpy as np
 from .._kernels import gaussian as kernel
 from ..em.statistics import Moments
 from ._base import Fold, Prior
+from ._missing import filled_moments
 from .covariance import Covariance
 
 __all__ = ["NormalInverseWishart"]
@@ -190,12 +191,14 @@ def _summary(
     X: np.ndarray, sample_weight: np.ndarray | None, fold: Fold | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance, with divisor n - 1, of the data."""
-    if fold is None:
-        whole, n_counting = _pooled(X, sample_weight)
-    else:
-        whole, n_counting = fold(_pooled, lambda a, b: (a[0] + b[0], a[1] + b[1]))
+    fold = fold or (lambda function, merge: function(X, sample_weight))
+    whole, n_counting = fold(_pooled, lambda a, b: (a[0] + b[0], a[1] + b[1]))
+    scatter = whole.scatter
+    if np.isnan(whole.mean).any():
+        whole, n_counting = filled_moments(fold)
+        scatter = whole.scatter[0]
     total = float(whole.weight[0])
-    covariance = whole.scatter / (total - 1.0 if total > 1.0 else total)
+    covariance = scatter / (total - 1.0 if total > 1.0 else total)
     if n_counting <= X.shape[1]:  # as many rows as columns: singular
         covariance = np.diag(np.diag(covariance))
     return whole.mean[0], covariance

@@ -11,14 +11,17 @@ from typing import Any, Self
 
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
+from sklearn.utils import InputTags
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._kernels import COMPILED
 from .._kernels import gaussian as kernel
+from .._kernels import missing as missing_kernel
 from ..em.fixed import Constraints
 from ..em.held import Held, Space
 from ..em.statistics import Joint, Moments, Sums
 from ._base import Distribution, Fold, as_float, check_domain
+from ._missing import Holes, observed_columns
 from ._settle_gaussian import gaussian_spaces, n_held_gaussian, settle_gaussian
 from ._special import solve_gamma_shape
 from .gaussian import Gaussian, GaussianParameters
@@ -66,10 +69,18 @@ class StudentT(Distribution):
     n_factors : int, default=1
         Of the models "factor" and "ppca".
 
+    Notes
+    -----
+    Cells that are NaN are missing, at random: what is observed of a row has a t distribution itself, with the same
+    degrees of freedom (Liu and Rubin 1995).
+
     References
     ----------
     Peel, D. and McLachlan, G. J. (2000). Robust mixture modelling using the t
     distribution. Statistics and Computing 10, 339-348.
+
+    Liu, C. and Rubin, D. B. (1995). ML estimation of the t distribution using EM and its extensions, ECM and ECME.
+    Statistica Sinica 5, 19-39.
 
     Examples
     --------
@@ -86,7 +97,8 @@ class StudentT(Distribution):
     continuous = True
     exact = False
     default_prior = NormalInverseWishart
-    uses_blas = not COMPILED["gaussian"]
+    uses_blas = not (COMPILED["gaussian"] and COMPILED["missing"])
+    check_arguments = Gaussian.check_arguments
 
     _parameter_constraints: dict = {
         **Gaussian._parameter_constraints,
@@ -111,10 +123,20 @@ class StudentT(Distribution):
         self.reg_covar = reg_covar
         self.n_factors = n_factors
 
+    #: what is observed of the columns, where a fit has missing cells
+    _columns: Any = None
+
     @property
     def gaussian(self) -> Gaussian:
         """The Gaussian that remains once the scale of each row is known."""
-        return Gaussian(self.covariance_type, self.reg_covar, self.n_factors)
+        gaussian = Gaussian(self.covariance_type, self.reg_covar, self.n_factors)
+        gaussian._columns = self._columns
+        return gaussian
+
+    def input_tags(self, tags: InputTags) -> InputTags:
+        tags = super().input_tags(tags)
+        tags.allow_nan = True
+        return tags
 
     @property
     def covariance(self) -> Any:
@@ -138,6 +160,7 @@ class StudentT(Distribution):
                 f" {bounds!r}."
             )
         bound = type(self)(**self.get_params(deep=False))
+        bound._columns = observed_columns(X, sample_weight, fold)
         bound._middle, bound._spread = _middle_and_spread(X, sample_weight)
         return bound
 
@@ -146,14 +169,21 @@ class StudentT(Distribution):
 
     def embed(self, X: np.ndarray) -> np.ndarray:
         """Columns about their medians, what lies far outside drawn in: outliers make no clusters of their own."""
-        return np.clip((X - self._middle) / self._spread, -3.0, 3.0)
+        scaled = np.clip((X - self._middle) / self._spread, -3.0, 3.0)
+        return scaled if self._columns is None else np.nan_to_num(scaled, copy=False)
+
+    def features(self, X: np.ndarray) -> np.ndarray | Holes:
+        """The rows; or, where cells are missing, complete ones and others."""
+        return self.gaussian.features(X)
 
     # ------------------------------------------------------------ density
 
     def log_density(
-        self, parameters: StudentTParameters, features: np.ndarray
+        self, parameters: StudentTParameters, features: np.ndarray | Holes
     ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
         """Log-densities; 1 + squared distance / df, and its logarithm."""
+        if isinstance(features, Holes):
+            return self._holed_density(parameters, features)
         scaled, df = parameters.scaled, parameters.degrees_of_freedom
         K, d = scaled.means.shape
         factors = scaled.precisions_cholesky
@@ -179,12 +209,56 @@ class StudentT(Distribution):
         density += constants
         return density, (distances, logs)
 
+    def _holed_density(
+        self, parameters: StudentTParameters, features: Holes
+    ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """That of what is observed of each row."""
+        df, (K, d) = parameters.degrees_of_freedom, parameters.scaled.means.shape
+        ratio, log_det = self._distances(parameters, features.holed)
+        ratio /= df
+        logs = np.log1p(ratio)
+        ratio += 1.0
+        seen = np.arange(1, d + 1)[:, None]
+        constants = np.zeros((d + 1, K))  # of no cell at all the logarithm of 1
+        constants[1:] = (
+            gammaln(seen / 2) - betaln(df / 2, seen / 2) - 0.5 * seen * np.log(df * math.pi)
+        )
+        seen = features.seen[features.holed_rows]
+        density = constants[seen] + log_det - 0.5 * (df + seen[:, None]) * logs
+        if not len(features.whole):
+            whole = None
+        else:
+            whole = self.log_density(parameters, features.whole)
+        return (
+            features.assembled(lambda: whole[0], density),
+            (
+                features.assembled(lambda: whole[1][0], ratio),
+                features.assembled(lambda: whole[1][1], logs),
+            ),
+        )
+
+    def _distances(
+        self, parameters: StudentTParameters, X: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Squared distances (n, K) of what is observed, and log-determinants of its factors."""
+        K = len(parameters.degrees_of_freedom)
+        distance, log_det = np.empty((len(X), K)), np.empty((len(X), K))
+        missing_kernel.scores(
+            X,
+            self.covariance.code,
+            np.zeros(K),
+            *self.gaussian.for_missing(parameters.scaled),
+            distance=distance,
+            observed_log_det=log_det,
+        )
+        return distance, log_det
+
     # --------------------------------------------------------- statistics
 
     def statistics(
         self,
         parameters: StudentTParameters | None,
-        features: np.ndarray,
+        features: np.ndarray | Holes,
         weights: np.ndarray,
         memo: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> Joint:
@@ -199,6 +273,8 @@ class StudentT(Distribution):
         df, d = parameters.degrees_of_freedom, features.shape[1]
         ratio, logs = memo
         weight = weights.sum(axis=0)
+        if isinstance(features, Holes):
+            return self._holed_statistics(parameters, features, weights, memo)
         scaled = ((df + d) / df) / ratio
         scaled *= weights
         # log u is a constant of the component less log(ratio)
@@ -206,6 +282,26 @@ class StudentT(Distribution):
         total -= np.einsum("nk,nk->k", weights, logs) + scaled.sum(axis=0)
         moments = self.gaussian.statistics(parameters.scaled, features, scaled)
         return Joint({"moments": moments, "scales": _sums(weight, total)})
+
+    def _holed_statistics(
+        self,
+        parameters: StudentTParameters,
+        features: Holes,
+        weights: np.ndarray,
+        memo: tuple[np.ndarray, np.ndarray],
+    ) -> Joint:
+        """A row tells of its scale by what is observed of it; what is not has a variance of its own."""
+        df, (ratio, logs) = parameters.degrees_of_freedom, memo
+        total = df + features.seen[:, None]
+        scaled = weights * (total / df / ratio)
+        sums = weights * (digamma(total / 2) - np.log(df / 2) - logs) - scaled
+        rows, whole = features.holed_rows, features.whole_rows
+        moments = self.gaussian.holed_statistics(parameters.scaled, features, scaled, weights)
+        if len(whole):
+            moments = (
+                self.gaussian.statistics(parameters.scaled, features.whole, scaled[whole]) + moments
+            )
+        return Joint({"moments": moments, "scales": _sums(weights.sum(axis=0), sums.sum(axis=0))})
 
     # ------------------------------------------------------------- M-step
 
@@ -344,6 +440,29 @@ class StudentT(Distribution):
         means = np.repeat(scaled.means, counts, axis=0)
         return means + (normal - means) * np.sqrt(df / rng.chisquare(df))[:, None]
 
+    # ------------------------------------------------------ missing cells
+
+    def fill(self, parameters: StudentTParameters, X: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        return self.gaussian.fill(parameters.scaled, X, shares)
+
+    def draw_missing(
+        self,
+        parameters: StudentTParameters,
+        X: np.ndarray,
+        labels: np.ndarray,
+        rng: np.random.RandomState,
+    ) -> np.ndarray:
+        features, spread = self.features(X), np.ones(len(X))
+        if isinstance(features, Holes):
+            rows = features.holed_rows
+            distance = self._distances(parameters, features.holed)[0]
+            distance = distance[np.arange(len(rows)), labels[rows]]
+            df = parameters.degrees_of_freedom[labels[rows]]
+            # what is observed tells of the scale of the row
+            chi = rng.chisquare(df + features.seen[rows])
+            spread[rows] = np.sqrt((df + distance) / chi)
+        return self.gaussian.draw_about(parameters.scaled, X, labels, rng, spread)
+
     # --------------------------------------------------------- parameters
 
     def check_parameters(self, parameters: StudentTParameters) -> None:
@@ -386,8 +505,9 @@ def _middle_and_spread(
     quartiles = np.empty((3, d))
     for j in range(d):
         order = np.argsort(X[:, j], kind="stable")
-        total = np.cumsum(weight[order])
+        observed = n - int(np.isnan(X[:, j]).sum())  # what is missing comes last
+        total = np.cumsum(weight[order[:observed]])
         places = np.searchsorted(total, np.array([0.25, 0.5, 0.75]) * total[-1])
-        quartiles[:, j] = X[order[np.minimum(places, n - 1)], j]
+        quartiles[:, j] = X[order[np.minimum(places, observed - 1)], j]
     low, middle, high = quartiles
     return middle, np.where(high > low, high - low, 1.0)

@@ -16,6 +16,7 @@ from .._composite import CompositeEstimator
 from .._data import check_shape, read_array
 from .._parameters import set_engine_parameters
 from ..distributions import Gaussian, GaussianParameters
+from ..distributions._missing import filled_moments
 from ..distributions.covariance import COVARIANCES
 from ..em.reduce import row_blocks
 from ..em.sources import Source
@@ -254,6 +255,7 @@ class BayesianGaussianMixture(BaseMixture):
 
     def _fit_model(self, X: Any, sample_weight: np.ndarray | None, **fold: Any) -> VariationalModel:
         model = self._fitted_model()
+        model.distribution = model.distribution.bind(X, sample_weight, **fold)
         model.initial_parameters = partial(self._first_parameters, model)
         return model
 
@@ -385,6 +387,7 @@ class BayesianGaussianMixture(BaseMixture):
             return model.m_step(statistics, None)
         # the scatter that scikit-learn takes here: of all that the seeds leave over, about the origin
         moments, K = statistics["components"], len(start.rows)
+        X = model.distribution.embed(X)
         scatter = K * total_scatter(X, start.rows, sample_weight)
         if len(COVARIANCES["tied"].factor(scatter / K + model.prior.covariance)[1]):
             # so far from the origin that it has no digits left
@@ -416,12 +419,20 @@ def _moments_of_X(source: Source, covariance_type: str) -> tuple[np.ndarray, np.
     gaussian = Gaussian("full" if covariance_type in ("full", "tied") else "diag")
     with single_threaded_blas() if gaussian.uses_blas else nullcontext():
         moments = source.fold(partial(_block_moments, gaussian), operator.add)
+        if np.isnan(moments.mean).any():
+            moments = _in_form(filled_moments(source.fold)[0], gaussian.covariance.form)
     total = float(moments.weight[0])
     # weights that sum to less than two rows are scaled up to them: less has no unbiased variance
     covariance = moments.scatter[0] / max(total - 1.0, 0.5 * total)
     if covariance_type == "spherical":
         covariance = covariance.mean(keepdims=True)[0]
     return moments.mean[0], np.asarray(covariance)
+
+
+def _in_form(moments: Moments, form: str) -> Moments:
+    if form == "full":
+        return moments
+    return Moments(moments.weight, moments.mean, moments.scatter.diagonal(0, 1, 2), form)
 
 
 def _block_moments(gaussian: Gaussian, X: np.ndarray, sample_weight: np.ndarray | None) -> Moments:

@@ -378,15 +378,16 @@ class GaussianMixture(ConditioningMixin, BaseMixture):
                 means = statistics["components"].mean.copy()
                 empty = statistics["components"].weight == 0
                 if empty.any():
-                    means[empty] = np.average(X, axis=0, weights=sample_weight)
+                    rows = model.distribution.embed(X)
+                    means[empty] = np.average(rows, axis=0, weights=sample_weight)
             first = GaussianParameters(means, *self._covariance.invert(precisions))
             if model.constraints:
                 first = model.distribution.nearest(first, model.constraints)
             return MixtureParameters(weights, first)
         if tied_seeds:
-            components = self._tied_seed_start(
-                statistics["components"].mean, start, X, sample_weight
-            )
+            rows = model.distribution.embed(X)
+            means_of_seeds = statistics["components"].mean
+            components = self._tied_seed_start(means_of_seeds, start, rows, sample_weight)
             if model.constraints:
                 components = model.distribution.nearest(components, model.constraints)
         else:

@@ -278,14 +278,14 @@ class VariationalModel:
             weights,
         )
 
-    def prepare(self, X: np.ndarray) -> np.ndarray:
+    def prepare(self, X: np.ndarray) -> Any:
         """What the E-step is given of a block."""
-        return X
+        return self.distribution.features(X)
 
     def e_step(
         self,
         parameters: Posterior,
-        X: np.ndarray,
+        X: Any,
         sample_weight: np.ndarray | None,
         *,
         mode: PosteriorMode = SOFT,
@@ -306,7 +306,7 @@ class VariationalModel:
     def _e_step_of_mode(
         self,
         parameters: Posterior,
-        X: np.ndarray,
+        X: Any,
         sample_weight: np.ndarray | None,
         mode: PosteriorMode,
         labels: np.ndarray | None,
