@@ -1,20 +1,15 @@
 """Factor analysis and probabilistic principal components: laws, numbers of trusted software, bad input."""
 
 import json
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sklearn.decomposition
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 
 from emlearn.decomposition import FactorAnalysis, ProbabilisticPCA
 from emlearn.exceptions import HeywoodWarning
-from emlearn.mixture import GaussianMixture
 
 HERE = Path(__file__).parent / "reference" / "factor_analysis"
 CASES = {c["id"]: c for c in json.loads((HERE / "expected.json").read_text())["cases"]}
