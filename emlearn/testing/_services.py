@@ -70,6 +70,35 @@ _REASONS: dict[str, dict[str, str]] = {
     "Categories are codes, not measurements: their probabilities are float64 whatever the type of the rows.": {
         "float32": "CategoricalMixture CategoricalHMM",
     },
+    "Its fit is that of a GaussianMixture, which has this, and takes missing cells itself; an imputer has no score, and"
+    " takes a table that fits in memory.": dict.fromkeys(
+        (
+            "restarts",
+            "restarts, as many as it takes",
+            "priors",
+            "callbacks",
+            "early stop",
+            "checkpoints",
+            "interrupt",
+            "honest likelihood",
+            "starts",
+            "online",
+            "incremental",
+            "hard",
+            "stochastic",
+            "annealing",
+            "labels",
+            "fixed parameters",
+            "equal parameters",
+            "sparse rows",
+            "fit_blocks",
+            "mapped files",
+            "partial_fit",
+            "Dask",
+            "GridSearchCV",
+        ),
+        "EMImputer",
+    ),
     _SELECTOR: {
         name: "MixtureSelector"
         for name in SERVICES
