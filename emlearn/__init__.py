@@ -16,6 +16,7 @@ from .hmm import (
     PoissonHMM,
     StudentTHMM,
 )
+from .impute import EMImputer
 from .mixture import (
     BayesianGaussianMixture,
     BernoulliMixture,
@@ -44,6 +45,7 @@ __all__ = [
     "BernoulliMixture",
     "CategoricalHMM",
     "CategoricalMixture",
+    "EMImputer",
     "EMMixin",
     "FactorAnalysis",
     "GammaHMM",

@@ -90,6 +90,7 @@ ALLOWED = {
         "exceptions",
     },
     "model_selection": {"distributions", "em.shared", "exceptions", "mixture"},
+    "impute": {"_data", "distributions", "exceptions", "mixture"},
     "datasets": set(),
     "testing": {"_blocks", "callbacks", "distributions", "em", "exceptions", "latent", "mixture"},
     "_show_versions": {"_kernels"},

@@ -159,10 +159,8 @@ class Product(Distribution):
         tags.string = True
         blocks = [] if isinstance(self.blocks, str) else self.blocks
         families = [b[1] for b in blocks if isinstance(b, tuple) and len(b) == 3]
-        tags.allow_nan = any(
-            isinstance(f, Bernoulli | Categorical) or f in ("bernoulli", "categorical")
-            for f in families
-        )
+        # by the types of the columns numbers would be Gaussian
+        tags.allow_nan = any(_takes_missing(f) for f in families or ["gaussian"])
         return tags
 
     @property
@@ -510,6 +508,33 @@ class Product(Distribution):
             out[:, columns] = parts[name]
         return out
 
+    # ------------------------------------------------------ missing cells
+
+    def fill(self, parameters: ProductParameters, X: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        return self._by_block(
+            X, lambda name, part: self.families[name].fill(parameters.parts[name], part, shares)
+        )
+
+    def draw_missing(
+        self,
+        parameters: ProductParameters,
+        X: np.ndarray,
+        labels: np.ndarray,
+        rng: np.random.RandomState,
+    ) -> np.ndarray:
+        def draw(name: str, part: np.ndarray) -> np.ndarray:
+            return self.families[name].draw_missing(parameters.parts[name], part, labels, rng)
+
+        return self._by_block(X, draw)
+
+    def _by_block(
+        self, X: np.ndarray, function: Callable[[str, np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        out = np.array(X, copy=True)
+        for name, columns in self._slices.items():
+            out[:, columns] = function(name, X[:, columns])
+        return out
+
     # --------------------------------------------------------- parameters
 
     def check_parameters(self, parameters: ProductParameters) -> None:
@@ -574,6 +599,11 @@ class _Part(Mapping):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _takes_missing(family: Any) -> bool:
+    known = isinstance(family, Distribution) or (isinstance(family, str) and family in FAMILIES)
+    return known and _family(family).input_tags(InputTags()).allow_nan
 
 
 def _fewer(weights: np.ndarray, together: int) -> np.ndarray:
