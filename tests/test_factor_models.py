@@ -95,7 +95,7 @@ def test_trace_of_plain_em(name):
     q, n = case["settings"]["factors"], case["settings"]["n"]
     R, _ = correlations_of(case)
     values, vectors = np.linalg.eigh(R)
-    start = np.sqrt(values[:-q - 1 : -1])[:, None] * vectors[:, : -q - 1 : -1].T
+    start = np.sqrt(values[: -q - 1 : -1])[:, None] * vectors[:, : -q - 1 : -1].T
     model = FactorAnalysis(
         q,
         method="em",

@@ -132,6 +132,11 @@ class ServiceCase:
             return {}
         return {"init_params": self.labels}
 
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """Settings of starts that are drawn, if the estimator has others."""
+        return {"init_params": "random"} if self.has("init_params") else {}
+
     @cached_property
     def optimum(self) -> Any:
         """Where batch EM comes to rest from that start."""
