@@ -12,13 +12,14 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._data import check_data, check_weights
+from .._data import check_data, check_weights, column_name
 from .._lazy import added, lazy
 from ..base import EMMixin
 from ..distributions import Gaussian, GaussianParameters
 from ..em.reduce import map_reduce
 from ..em.sources import Source
 from ..em.threads import Workers, single_threaded_blas
+from ..exceptions import UnobservedColumnsError
 from ._model import FactorModel
 from ._posterior import conditional_factors
 
@@ -69,7 +70,11 @@ class BaseFactorAnalysis(
 
     def _fit_model(self, X: Any, sample_weight: np.ndarray | None, **fold: Any) -> FactorModel:
         covariance = self._covariance(self._n_factors(X.shape[1]))
-        return FactorModel(covariance, Gaussian().bind(X, sample_weight, **fold))
+        try:
+            return FactorModel(covariance, Gaussian().bind(X, sample_weight, **fold))
+        except UnobservedColumnsError as error:
+            names = [column_name(self, j) for j in error.columns]
+            raise UnobservedColumnsError(error.columns, names) from error
 
     def _fitted_model(self) -> FactorModel:
         return FactorModel(self._covariance(len(self.components_)))

@@ -52,7 +52,7 @@ class FactorAnalysis(BaseFactorAnalysis):
     kaiser : bool or None, default=None
         Whether a rotation takes the loadings of each feature as if they were as long as any other's. None does so for
         "promax", as R does, and not for the others, as scikit-learn does. Without it a rotation depends on the units
-        of the features.
+        of the features. The powers that "promax" takes are of loadings in standard deviations of the features.
     method : {"newton", "em"}, default="newton"
         "newton" maximises the likelihood itself; "em" takes the factors for missing data (Rubin and Thayer), which may
         take thousands of iterations.
@@ -234,7 +234,8 @@ class FactorAnalysis(BaseFactorAnalysis):
         loadings = parameters.loadings[0]
         correlations = np.eye(loadings.shape[1])
         if self.rotation is not None:
-            loadings, correlations = rotate(loadings, self.rotation, self.kaiser)
+            deviations = np.sqrt(np.diagonal(parameters.covariances[0]))
+            loadings, correlations = rotate(loadings, self.rotation, self.kaiser, deviations)
         return {
             "components_": np.ascontiguousarray(loadings.T),
             "noise_variance_": parameters.noise_variances[0],

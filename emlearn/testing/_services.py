@@ -102,10 +102,10 @@ _REASONS: dict[str, dict[str, str]] = {
     "Its start follows from the rows, so that all starts would be the same.": dict.fromkeys(
         ("restarts", "restarts, as many as it takes", "starts"), "FactorAnalysis ProbabilisticPCA"
     ),
-    "Its factors are numbers with an exact posterior: there are no labels to know, to draw or to choose.": dict.fromkeys(
+    "Its factors are numbers with an exact posterior: it has no labels to know, to draw or to choose.": dict.fromkeys(
         ("hard", "stochastic", "annealing", "labels"), "FactorAnalysis ProbabilisticPCA"
     ),
-    "Not implemented: GaussianMixture(1, covariance_type='factor' or 'ppca') is the same model and has this.": dict.fromkeys(
+    "Not implemented: GaussianMixture(1, covariance_type='factor') is the same model, and has this.": dict.fromkeys(
         ("priors", "fixed parameters"), "FactorAnalysis ProbabilisticPCA"
     ),
     "It has one component, and none to share with.": {
