@@ -7,6 +7,7 @@ import pytest
 from sklearn.base import BaseEstimator
 
 import emlearn
+from emlearn.decomposition import FactorAnalysis, ProbabilisticPCA
 from emlearn.distributions import Bernoulli
 from emlearn.em import block_rows
 from emlearn.hmm import (
@@ -20,6 +21,7 @@ from emlearn.hmm import (
     PoissonHMM,
     StudentTHMM,
 )
+from emlearn.impute import EMImputer
 from emlearn.linear_model import MixtureRegressor
 from emlearn.mixture import (
     BayesianGaussianMixture,
@@ -73,6 +75,10 @@ NEAR = np.array([[-1.5, 0.0], [1.5, 1.0], [1.0, -1.5]])[Z] + RNG.standard_normal
 MIXED = np.c_[NEAR, COUNTS[:, 0], YES[:, 0]]
 BLOCKS = [("size", "gaussian", [0, 1]), ("count", "poisson", [2]), ("kind", "bernoulli", [3])]
 TWINS = NUMBERS + 1.5 * RNG.choice([-1.0, 1.0], size=(N, 1))
+# two factors; complete rows would be done in a step
+FACTORS = RNG.standard_normal((N, 2)) @ np.array([[2.0, 1, 1, 0, -1], [0, 1, -1, 1.5, 1]])
+FACTORS += 0.7 * RNG.standard_normal((N, 5))
+FACTORS[RNG.uniform(size=FACTORS.shape) < 0.15] = np.nan
 
 EXAMPLES = {
     GaussianMixture: (GaussianMixture(3), NUMBERS),
@@ -91,6 +97,9 @@ EXAMPLES = {
         COUNTS,
     ),
     MixtureRegressor: (MixtureRegressor(3), NUMBERS),
+    FactorAnalysis: (FactorAnalysis(2), FACTORS),
+    ProbabilisticPCA: (ProbabilisticPCA(2), FACTORS),
+    EMImputer: (EMImputer(n_components=2), NUMBERS @ np.array([[1.0, 0.4, 0.2], [0.0, 1.0, 0.7]])),
     GaussianHMM: (GaussianHMM(3), NUMBERS),
     GMMHMM: (GMMHMM(2, n_mix=2), TWINS),
     StudentTHMM: (StudentTHMM(3), TAILS),

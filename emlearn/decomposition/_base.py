@@ -12,17 +12,21 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._data import check_data, check_weights
+from .._data import check_data, check_weights, column_name
 from .._lazy import added, lazy
 from ..base import EMMixin
 from ..distributions import Gaussian, GaussianParameters
 from ..em.reduce import map_reduce
 from ..em.sources import Source
 from ..em.threads import Workers, single_threaded_blas
+from ..exceptions import UnobservedColumnsError
 from ._model import FactorModel
 from ._posterior import conditional_factors
 
 __all__ = ["BaseFactorAnalysis"]
+
+# of the mean log-likelihood of a row, a change that may be rounding
+_ROUNDING = 1e-13
 
 
 class BaseFactorAnalysis(
@@ -66,7 +70,11 @@ class BaseFactorAnalysis(
 
     def _fit_model(self, X: Any, sample_weight: np.ndarray | None, **fold: Any) -> FactorModel:
         covariance = self._covariance(self._n_factors(X.shape[1]))
-        return FactorModel(covariance, Gaussian().bind(X, sample_weight, **fold))
+        try:
+            return FactorModel(covariance, Gaussian().bind(X, sample_weight, **fold))
+        except UnobservedColumnsError as error:
+            names = [column_name(self, j) for j in error.columns]
+            raise UnobservedColumnsError(error.columns, names) from error
 
     def _fitted_model(self) -> FactorModel:
         return FactorModel(self._covariance(len(self.components_)))
@@ -76,7 +84,7 @@ class BaseFactorAnalysis(
 
     def _tolerance(self, source: Source) -> float:
         # that of the constructor is of all rows, as in scikit-learn
-        return self.tol / source.weight
+        return max(self.tol / source.weight, _ROUNDING) if self.tol > 0 else 0.0
 
     # ----------------------------------------------------------------- data
 
@@ -269,18 +277,16 @@ class BaseFactorAnalysis(
         return loadings @ correlations @ loadings.T + np.diag(noise)
 
     def get_precision(self) -> np.ndarray:
-        """The inverse of the covariance, from a matrix of the size of the factors.
+        """The inverse of the covariance.
 
         Returns
         -------
         ndarray of shape (n_features, n_features)
         """
-        _, loadings, noise, correlations = self._parts()
-        scaled = loadings / noise[:, None]
-        inner = np.linalg.inv(correlations) + loadings.T @ scaled
-        precision = -scaled @ np.linalg.solve(inner, scaled.T)
-        precision[np.diag_indices_from(precision)] += 1.0 / noise
-        return 0.5 * (precision + precision.T)
+        check_is_fitted(self)
+        # where noise is next to nothing, the inversion lemma would be the difference of large numbers
+        factor = self.recall().precisions_cholesky[0]
+        return factor @ factor.T
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
         """Draw rows.

@@ -23,19 +23,19 @@ __all__ = ["FactorAnalysis"]
 
 
 class FactorAnalysis(BaseFactorAnalysis):
-    r"""Factor analysis: scikit-learn's, with missing cells, weights, oblique rotation and the maximum of the likelihood.
+    r"""Factor analysis: scikit-learn's, with missing cells, weights, oblique factors and the maximum of the likelihood.
 
     .. math:: x = \mu + W z + \varepsilon, \qquad z \sim N(0, I), \quad \varepsilon \sim N(0, \Psi)
 
     with a diagonal matrix :math:`\Psi` of noise variances. Given these, the best loadings :math:`W` are those of an
-    eigendecomposition (Lawley); the noise takes Newton steps, which Jöreskog approximates, in its logarithm. Complete rows are read
-    once, and an iteration takes as long however many they are.
+    eigendecomposition (Lawley); the noise takes Jöreskog's approximate Newton steps in its logarithm. Complete rows are
+    read once, and an iteration takes as long however many they are.
 
     Parameters
     ----------
     n_components : int, default=None
         Number of factors, at most ``n_features``, which None is.
-    tol : float, default=1e-6
+    tol : float, default=1e-8
         Stop when an iteration changed the log-likelihood of all rows by less.
     copy : bool, default=True
         Accepted for scikit-learn's sake: rows are never written to.
@@ -51,7 +51,8 @@ class FactorAnalysis(BaseFactorAnalysis):
         Of samples, and of the order of batches.
     kaiser : bool or None, default=None
         Whether a rotation takes the loadings of each feature as if they were as long as any other's. None does so for
-        "promax", as R does, and not for the others, as scikit-learn does. Without it a rotation depends on the units of the features.
+        "promax", as R does, and not for the others, as scikit-learn does. Without it a rotation depends on the units
+        of the features. The powers that "promax" takes are of loadings in standard deviations of the features.
     method : {"newton", "em"}, default="newton"
         "newton" maximises the likelihood itself; "em" takes the factors for missing data (Rubin and Thayer), which may
         take thousands of iterations.
@@ -79,7 +80,7 @@ class FactorAnalysis(BaseFactorAnalysis):
         Of the factors; the identity, except for "promax".
     mean_ : ndarray of shape (n_features,)
     loglike_ : list of float
-        Log-likelihood of all rows after each M-step.
+        Log-likelihood of all rows after each M-step that raised it.
     converged_ : bool
     n_iter_ : int
     lower_bound_ : float
@@ -150,7 +151,7 @@ class FactorAnalysis(BaseFactorAnalysis):
         self,
         n_components: int | None = None,
         *,
-        tol: float = 1e-6,
+        tol: float = 1e-8,
         copy: bool = True,
         max_iter: int = 1000,
         noise_variance_init: Any = None,
@@ -233,7 +234,8 @@ class FactorAnalysis(BaseFactorAnalysis):
         loadings = parameters.loadings[0]
         correlations = np.eye(loadings.shape[1])
         if self.rotation is not None:
-            loadings, correlations = rotate(loadings, self.rotation, self.kaiser)
+            deviations = np.sqrt(np.diagonal(parameters.covariances[0]))
+            loadings, correlations = rotate(loadings, self.rotation, self.kaiser, deviations)
         return {
             "components_": np.ascontiguousarray(loadings.T),
             "noise_variance_": parameters.noise_variances[0],
@@ -242,7 +244,9 @@ class FactorAnalysis(BaseFactorAnalysis):
         }
 
     def _note_rows(self, source: Source) -> None:
-        self.loglike_ = (self.lower_bounds_ * source.weight).tolist()
+        values = self.lower_bounds_ * source.weight
+        before = np.maximum.accumulate(np.append(-np.inf, values[:-1]))
+        self.loglike_ = values[values > before].tolist()
 
     def _set_fitted(self, result: Any, dtype: Any) -> None:
         super()._set_fitted(result, dtype)

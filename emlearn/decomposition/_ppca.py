@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from sklearn.utils._param_validation import Interval
@@ -24,15 +24,14 @@ class ProbabilisticPCA(BaseFactorAnalysis):
 
     .. math:: x = \mu + W z + \varepsilon, \qquad z \sim N(0, I), \quad \varepsilon \sim N(0, \sigma^2 I)
 
-    On complete rows the maximum of the likelihood has a closed form, in the eigenvectors of their covariance, and a fit is
-    done after one step. Rows with missing cells take a few more: each gives what is expected of its missing cells, and
-    the closed form that of all rows.
+    On complete rows the maximum of the likelihood has a closed form, in the eigenvectors of their covariance, and a fit
+    is done after one step. Rows with missing cells take more: what is expected of these cells goes into the same form.
 
     Parameters
     ----------
     n_components : int, default=None
         Number of factors, at most ``n_features - 1``, which None is: one more would leave no noise.
-    tol : float, default=1e-6
+    tol : float, default=1e-8
         Stop when an iteration changed the log-likelihood of all rows by less.
     max_iter : int, default=1000
     random_state : int, RandomState instance or None, default=None
@@ -106,7 +105,7 @@ class ProbabilisticPCA(BaseFactorAnalysis):
         self,
         n_components: int | None = None,
         *,
-        tol: float = 1e-6,
+        tol: float = 1e-8,
         max_iter: int = 1000,
         random_state: Any = None,
         warm_start: bool = False,

@@ -15,7 +15,10 @@ _POWER = 4
 
 
 def rotate(
-    loadings: np.ndarray, method: str, kaiser: bool | None = None
+    loadings: np.ndarray,
+    method: str,
+    kaiser: bool | None = None,
+    deviations: np.ndarray | float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Loadings of rotated factors, and the correlations of these.
 
@@ -26,6 +29,8 @@ def rotate(
     method : {"varimax", "quartimax", "promax"}
     kaiser : bool or None, default=None
         Rotate rows of unit length; None does so for promax.
+    deviations : ndarray of shape (d,), default=1.0
+        Of the features: promax takes powers of loadings in units of these.
 
     Returns
     -------
@@ -39,7 +44,7 @@ def rotate(
     if len(some) < q:  # factors without a loading have no direction
         found, among = np.zeros((d, q)), np.eye(q)
         n = len(some)
-        found[:, :n], among[:n, :n] = rotate(loadings[:, some], method, kaiser)
+        found[:, :n], among[:n, :n] = rotate(loadings[:, some], method, kaiser, deviations)
         return found, among
     if q < 2:
         return loadings, np.eye(q)
@@ -52,7 +57,9 @@ def rotate(
     rotated = loadings @ _orthogonal(loadings / scale, gamma)
     correlations = np.eye(q)
     if promax:
-        rotated, correlations = _oblique(rotated)
+        units = np.broadcast_to(deviations, d)[:, None]
+        rotated, correlations = _oblique(rotated / units)
+        rotated = rotated * units
     order = np.argsort(-np.square(rotated).sum(axis=0), kind="stable")
     rotated = rotated[:, order]
     top = rotated[np.abs(rotated).argmax(axis=0), np.arange(q)]

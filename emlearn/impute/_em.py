@@ -227,9 +227,9 @@ class EMImputer(OutputMixin, TransformerMixin, BaseEstimator):
             )
         before = vars(self).get("mixture_") if self.warm_start else None
         if before is not None and scaled.same_columns(self._scaled()):
-            mixture = before.set_params(**self._settings(scaled, len(X)))
+            mixture = before.set_params(**self._settings(scaled))
         else:
-            mixture = GaussianMixture(**self._settings(scaled, len(X)))
+            mixture = GaussianMixture(**self._settings(scaled))
         if scaled.varies.any():
             mixture.fit(scaled.forth(X), sample_weight=sample_weight)
         else:
@@ -241,12 +241,12 @@ class EMImputer(OutputMixin, TransformerMixin, BaseEstimator):
             self.random_state_ = check_random_state(self.random_state)
         return self
 
-    def _settings(self, scaled: Scaled, n: int) -> dict[str, Any]:
+    def _settings(self, scaled: Scaled) -> dict[str, Any]:
         """Parameters of the mixture."""
         settings = {name: getattr(self, name) for name in _HANDED_ON}
         settings["random_state"], settings["warm_start"] = self.random_state, self.warm_start
-        one = self.n_components == 1
-        settings["init_params"] = np.zeros(n, dtype=int) if one else self.init_params
+        # of one component the shares of all rows are 1, however they are drawn
+        settings["init_params"] = "random" if self.n_components == 1 else self.init_params
         settings["prior"] = bind_prior(self.prior, scaled, self.covariance_type, self.n_components)
         return settings
 

@@ -128,7 +128,14 @@ class ServiceCase:
     @property
     def start(self) -> dict[str, Any]:
         """Settings with which fits begin alike, if the estimator has a choice."""
-        return {"init_params": self.labels} if self.has("init_params") else {}
+        if not self.has("init_params") or not hasattr(self.estimator, "predict"):
+            return {}
+        return {"init_params": self.labels}
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """Settings of starts that are drawn, if the estimator has others."""
+        return {"init_params": "random"} if self.has("init_params") else {}
 
     @cached_property
     def optimum(self) -> Any:
@@ -164,7 +171,7 @@ class ServiceCase:
 
     def answers(self, model: Any) -> dict[str, np.ndarray]:
         """What the model says of the rows."""
-        names = ("score_samples", "predict_proba", "responsibilities", "predict")
+        names = ("score_samples", "predict_proba", "responsibilities", "predict", "transform")
         found = {name: getattr(model, name) for name in names if hasattr(model, name)}
         given = {name: self.beside for name in found}
         if "y" in self.beside:  # which it predicts

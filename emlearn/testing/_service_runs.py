@@ -190,7 +190,8 @@ def check_checkpoint(case: ServiceCase) -> None:
     """A fit that was broken off goes on from its file, and ends where it would have, to the bit."""
     online = {"algorithm": "online", "batch_size": case.part_rows}
     for way in ({}, {"accelerate": "squarem"}, online):
-        settings = {"n_init": 2, "init_params": "random", "max_iter": 4, **way}
+        several = {"n_init": 2} if case.has("n_init") else {}
+        settings = {**several, **case.drawn, "max_iter": 4, **way}
         counted = Listener()
         whole = case.fit(**settings, callbacks=(counted,))
         with tempfile.TemporaryDirectory() as folder:
@@ -243,7 +244,7 @@ def check_interrupt(case: ServiceCase) -> None:
 
 def check_likelihood(case: ServiceCase) -> None:
     """The objective is the likelihood of the parameters that a user gets, and the criteria are made of it."""
-    model = case.fit(init_params="random", max_iter=3)
+    model = case.fit(**case.drawn, max_iter=3)
     score = case.score(model)
     close(model.lower_bound_, score, "lower_bound_ and score")
     close(np.mean(case.row_scores(model)), score, "mean of the rows' scores")

@@ -76,8 +76,8 @@ def check_incremental(case: ServiceCase) -> None:
     at_least(found.lower_bound_, case.optimum.lower_bound_, _SHARE, "incremental EM and batch EM")
     _other_steps(found, case.optimum, "algorithm='incremental'")
     blocks = {"algorithm": "incremental", "batch_size": case.part_rows, "max_iter": 1}
-    again = case.fit(init_params=case.labels, **blocks)
-    rest = case.fit(init_params=case.labels, **{**blocks, "max_iter": 3})
+    again = case.fit(**case.start, **blocks)
+    rest = case.fit(**case.start, **{**blocks, "max_iter": 3})
     at_least(rest.lower_bound_, again.lower_bound_, 1e-2, "incremental EM after 3 passes and 1")
 
 

@@ -55,7 +55,7 @@ _SELECTOR = "It is a search: its fits are those of the estimator that it is give
 _REASONS: dict[str, dict[str, str]] = {
     "Its densities are of differences from a centre, or of logarithms, where a zero is a number like any other.": {
         "sparse rows": "GaussianMixture BayesianGaussianMixture StudentTMixture GammaMixture GaussianHMM GMMHMM"
-        " StudentTHMM GammaHMM",
+        " StudentTHMM GammaHMM FactorAnalysis ProbabilisticPCA",
     },
     "Its columns are, or may be, categories, and a zero is the name of one.": {
         "sparse rows": "CategoricalMixture CategoricalHMM MixedMixture",
@@ -75,6 +75,47 @@ _REASONS: dict[str, dict[str, str]] = {
     },
     "Categories are codes, not measurements: their probabilities are float64 whatever the type of the rows.": {
         "float32": "CategoricalMixture CategoricalHMM",
+    },
+    "Its fit is that of a GaussianMixture, which has this, and takes missing cells itself; an imputer has no score, and"
+    " takes a table that fits in memory.": dict.fromkeys(
+        (
+            "restarts",
+            "restarts, as many as it takes",
+            "priors",
+            "callbacks",
+            "early stop",
+            "checkpoints",
+            "interrupt",
+            "honest likelihood",
+            "starts",
+            "online",
+            "incremental",
+            "hard",
+            "stochastic",
+            "annealing",
+            "labels",
+            "fixed parameters",
+            "equal parameters",
+            "sparse rows",
+            "fit_blocks",
+            "mapped files",
+            "partial_fit",
+            "Dask",
+            "GridSearchCV",
+        ),
+        "EMImputer",
+    ),
+    "Its start follows from the rows, so that all starts would be the same.": dict.fromkeys(
+        ("restarts", "restarts, as many as it takes", "starts"), "FactorAnalysis ProbabilisticPCA"
+    ),
+    "Its factors are numbers with an exact posterior: it has no labels to know, to draw or to choose.": dict.fromkeys(
+        ("hard", "stochastic", "annealing", "labels"), "FactorAnalysis ProbabilisticPCA"
+    ),
+    "Not implemented: GaussianMixture(1, covariance_type='factor') is the same model, and has this.": dict.fromkeys(
+        ("priors", "fixed parameters"), "FactorAnalysis ProbabilisticPCA"
+    ),
+    "It has one component, and none to share with.": {
+        "equal parameters": "FactorAnalysis ProbabilisticPCA"
     },
     _SELECTOR: {
         name: "MixtureSelector"
