@@ -373,9 +373,11 @@ class EMMixin(CallbackSupportMixin):
         ):  # of rows that partial_fit took in
             vars(self).pop(name, None)
         n_threads = self._n_threads(source, 1 if n_runs == 1 else 2)
-        with closing(source), single_threaded_blas(), Workers(n_threads) as workers:
-            Fit(self, source, y, workers, n_runs, warm).run()
-            self._look_back(source, workers)
+        with closing(source), single_threaded_blas():
+            with Workers(n_threads) as workers:
+                Fit(self, source, y, workers, n_runs, warm).run()
+            with Workers(n_threads) as workers:  # those of a fit that was interrupted do no more
+                self._look_back(source, workers)
         self._note_rows(source)
         return self
 

@@ -7,6 +7,7 @@ import pytest
 from sklearn.base import BaseEstimator
 
 import emlearn
+from emlearn.cluster import KMeans
 from emlearn.decomposition import FactorAnalysis, ProbabilisticPCA
 from emlearn.distributions import Bernoulli
 from emlearn.em import block_rows
@@ -75,6 +76,8 @@ NEAR = np.array([[-1.5, 0.0], [1.5, 1.0], [1.0, -1.5]])[Z] + RNG.standard_normal
 MIXED = np.c_[NEAR, COUNTS[:, 0], YES[:, 0]]
 BLOCKS = [("size", "gaussian", [0, 1]), ("count", "poisson", [2]), ("kind", "bernoulli", [3])]
 TWINS = NUMBERS + 1.5 * RNG.choice([-1.0, 1.0], size=(N, 1))
+# no clusters at all, where k-means takes many steps
+SPREAD = np.random.RandomState(14).exponential(size=(N, 2))
 # two factors; complete rows would be done in a step
 FACTORS = RNG.standard_normal((N, 2)) @ np.array([[2.0, 1, 1, 0, -1], [0, 1, -1, 1.5, 1]])
 FACTORS += 0.7 * RNG.standard_normal((N, 5))
@@ -109,6 +112,7 @@ EXAMPLES = {
     MultinomialHMM: (MultinomialHMM(3), DRAWS),
     GammaHMM: (GammaHMM(3), POSITIVE),
     HMM: (HMM(3, distribution=Bernoulli()), YES),
+    KMeans: (KMeans(5), SPREAD),
 }
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -17,7 +17,6 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import euclidean_distances
 from sklearn.utils import Tags, check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -293,7 +292,7 @@ class KMeans(
 
     def _read_centres(self, init: Any, n_features: int) -> np.ndarray:
         """Centres that were given, or that a callable returned."""
-        centres = check_array(init, dtype=np.float64, accept_sparse="csr", input_name="init")
+        centres = check_array(init, dtype=np.float64, order="C", copy=True, input_name="init")
         for size, expected, what in zip(
             centres.shape,
             (self.n_clusters, n_features),
@@ -304,7 +303,7 @@ class KMeans(
                 raise ValueError(
                     f"The shape of the initial centers {centres.shape} does not match the {what} {expected}."
                 )
-        return np.array(centres.toarray() if sparse.issparse(centres) else centres, order="C")
+        return centres
 
     # ---------------------------------------------------------------- data
 
@@ -408,13 +407,13 @@ class KMeans(
 
     def _distances(self, X: Any) -> np.ndarray:
         X = self._check_data(X, reset=False)
-        centres = np.asarray(self.cluster_centers_)
-        if sparse.issparse(X):
-            return euclidean_distances(X, centres)
-        # about a point near both, where squares lose no digits
-        origin = centres.mean(axis=0, dtype=np.float64)
-        found = euclidean_distances(X - origin, centres - origin)
-        return found.astype(np.result_type(X.dtype, centres.dtype), copy=False)
+        centres, dtype = self.recall(), np.result_type(X.dtype, self.cluster_centers_.dtype)
+        model = self._fitted_model()
+
+        def distances(rows: slice) -> list[np.ndarray]:
+            return [model.distances(centres, take_rows(X, rows)).astype(dtype, copy=False)]
+
+        return np.concatenate(self._over_blocks(distances, X))
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the inertia: the sum of the squared distances of the rows from their centres.

@@ -12,6 +12,11 @@ from ._statistics import Clusters, Far, farthest
 
 __all__ = ["KMeansModel", "rows_at"]
 
+# a squared distance is made of the difference itself if it is less than this share of the squared norms
+_SMALL = 1e-5
+# rows whose differences are made at a time
+_PAIRS = 1024
+
 
 class KMeansModel:
     """Hard EM of spherical Gaussians of one variance and one weight: parameters are the centres (K, d).
@@ -97,6 +102,22 @@ class KMeansModel:
         origin = self.about(X)
         found = kernel.assign(X, parameters - origin, origin, sample_weight, False)
         return found[0], found[4]
+
+    def distances(self, parameters: np.ndarray, X: Any) -> np.ndarray:
+        """Distances (n, K) of rows from all centres."""
+        origin = self.about(X)
+        centres = parameters - origin
+        rows = X.astype(np.float64) if sparse.issparse(X) else X - origin
+        own = np.asarray((rows.multiply(rows) if sparse.issparse(X) else rows * rows).sum(axis=1))
+        norms = own.reshape(-1, 1) + np.einsum("kj,kj->k", centres, centres)
+        squares = norms - 2.0 * (rows @ centres.T)
+        # a small difference of large squares has lost its digits
+        i, k = np.nonzero(squares < _SMALL * norms)
+        for at in range(0, len(i), _PAIRS):
+            pairs = slice(at, at + _PAIRS)
+            difference = rows_at(rows, i[pairs]) - centres[k[pairs]]
+            squares[i[pairs], k[pairs]] = np.einsum("ij,ij->i", difference, difference)
+        return np.sqrt(squares, out=squares)
 
 
 def rows_at(X: Any, index: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.utils._param_validation import StrOptions
 
 from ._hold import close, hold, same_fit
 
@@ -92,6 +93,8 @@ class ServiceCase:
         """The estimator, seeded, for a few iterations."""
         usual = {"random_state": 0, "max_iter": 6, "tol": 0.0, "n_init": 1, "n_jobs": 1}
         usual = {name: value for name, value in usual.items() if self.has(name)}
+        if "init_params" in parameters and self.start_name == "init":
+            parameters["init"] = parameters.pop("init_params")
         return clone(self.estimator).set_params(**{**usual, **parameters})
 
     def fit(
@@ -126,16 +129,28 @@ class ServiceCase:
         return self.predicted(self.fitted)
 
     @property
+    def start_name(self) -> str | None:
+        """The parameter that says how a start is drawn; laws call it ``init_params``."""
+        return next((name for name in ("init_params", "init") if self.has(name)), None)
+
+    @property
+    def start_methods(self) -> list[str]:
+        """The names that it takes."""
+        allowed = self.estimator._parameter_constraints.get(self.start_name, [])
+        names = [c.options for c in allowed if isinstance(c, StrOptions)]
+        return sorted(set().union(*names)) if names else []
+
+    @property
     def start(self) -> dict[str, Any]:
         """Settings with which fits begin alike, if the estimator has a choice."""
-        if not self.has("init_params") or not hasattr(self.estimator, "predict"):
+        if not self.start_name or not hasattr(self.estimator, "predict"):
             return {}
         return {"init_params": self.labels}
 
     @property
     def drawn(self) -> dict[str, Any]:
         """Settings of starts that are drawn, if the estimator has others."""
-        return {"init_params": "random"} if self.has("init_params") else {}
+        return {"init_params": "random"} if self.start_name else {}
 
     @cached_property
     def optimum(self) -> Any:

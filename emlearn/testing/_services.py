@@ -117,6 +117,30 @@ _REASONS: dict[str, dict[str, str]] = {
     "It has one component, and none to share with.": {
         "equal parameters": "FactorAnalysis ProbabilisticPCA"
     },
+    "Its centres are means of whole rows, and distances from them: missing cells are not implemented.": {
+        "missing cells": "KMeans",
+    },
+    "n_init='auto' is scikit-learn's: one start of k-means++, ten of others, which look at no result.": {
+        "restarts, as many as it takes": "KMeans",
+    },
+    "It has no likelihood and no posterior: its objective is minus the inertia, and each row is in one cluster.": {
+        "honest likelihood": "KMeans",
+        "stochastic": "KMeans",
+        "annealing": "KMeans",
+    },
+    "Its E-step is hard and has no other mode: all laws of its fits, such as that of SQUAREM, are of a hard one.": {
+        "hard": "KMeans",
+    },
+    "Its centres have no prior: a prior is beside a likelihood, of which the variance is known.": {
+        "priors": "KMeans",
+    },
+    "fit takes what scikit-learn's takes: rows whose cluster is known are not implemented.": {
+        "labels": "KMeans",
+    },
+    "Its only parameters are centres; holding some of them is not implemented, and equal ones are one cluster.": {
+        "fixed parameters": "KMeans",
+        "equal parameters": "KMeans",
+    },
     _SELECTOR: {
         name: "MixtureSelector"
         for name in SERVICES
