@@ -7,6 +7,7 @@ import pytest
 from sklearn.base import BaseEstimator
 
 import emlearn
+from emlearn.decomposition import LatentDirichletAllocation
 from emlearn.distributions import Bernoulli
 from emlearn.em import block_rows
 from emlearn.hmm import (
@@ -71,6 +72,8 @@ DIRECTIONS /= np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
 NEAR = np.array([[-1.5, 0.0], [1.5, 1.0], [1.0, -1.5]])[Z] + RNG.standard_normal((N, 2))
 MIXED = np.c_[NEAR, COUNTS[:, 0], YES[:, 0]]
 BLOCKS = [("size", "gaussian", [0, 1]), ("count", "poisson", [2]), ("kind", "bernoulli", [3])]
+WORDS = np.array([[8.0, 6, 4, 1, 1, 0, 0], [0, 1, 1, 8, 6, 4, 0], [1, 0, 2, 0, 1, 7, 9]])
+WORDS = RNG.poisson(2 * (0.8 * np.eye(3) + 0.1)[Z] @ WORDS).astype(float)
 TWINS = NUMBERS + 1.5 * RNG.choice([-1.0, 1.0], size=(N, 1))
 
 EXAMPLES = {
@@ -88,6 +91,10 @@ EXAMPLES = {
     MixtureSelector: (
         MixtureSelector(PoissonMixture(max_iter=5), {"n_components": [2, 3]}),
         COUNTS,
+    ),
+    LatentDirichletAllocation: (
+        LatentDirichletAllocation(3, total_samples=N, batch_size=256),
+        WORDS,
     ),
     GaussianHMM: (GaussianHMM(3), NUMBERS),
     GMMHMM: (GMMHMM(2, n_mix=2), TWINS),
