@@ -72,6 +72,15 @@ class EMMixin(CallbackSupportMixin):
     ``stepwise = True`` and has a fourth, ``between(old, new, fraction)``: parameters
     a fraction of the way. The step is halved while the objective falls.
 
+    Another method is for models whose E-step goes on from what it found in the
+    pass before, such as posteriors that are iterated to:
+
+    ``new_memory(X)``
+        Arrays for a block of rows. Each run keeps its own, and hands them to
+        ``e_step`` as the keyword ``memory``, to be written in place. Where a pass
+        is not of the same blocks, as random batches are not, or they are on other
+        machines, ``memory`` is None; so it is where a fitted model is asked.
+
     Parameters are whatever the three methods agree on: a mapping of names to
     arrays, or a dataclass that the class names as its ``parameters_class``, is
     published with an underscore appended to each name, anything else as

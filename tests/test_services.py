@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 
 import emlearn
 from emlearn.cluster import KMeans
-from emlearn.decomposition import FactorAnalysis, ProbabilisticPCA
+from emlearn.decomposition import FactorAnalysis, LatentDirichletAllocation, ProbabilisticPCA
 from emlearn.distributions import Bernoulli
 from emlearn.em import block_rows
 from emlearn.hmm import (
@@ -82,6 +82,8 @@ SPREAD = np.random.RandomState(14).exponential(size=(N, 2))
 FACTORS = RNG.standard_normal((N, 2)) @ np.array([[2.0, 1, 1, 0, -1], [0, 1, -1, 1.5, 1]])
 FACTORS += 0.7 * RNG.standard_normal((N, 5))
 FACTORS[RNG.uniform(size=FACTORS.shape) < 0.15] = np.nan
+WORDS = np.array([[8.0, 6, 4, 1, 1, 0, 0], [0, 1, 1, 8, 6, 4, 0], [1, 0, 2, 0, 1, 7, 9]])
+WORDS = RNG.poisson(2 * (0.8 * np.eye(3) + 0.1)[Z] @ WORDS).astype(float)
 
 EXAMPLES = {
     GaussianMixture: (GaussianMixture(3), NUMBERS),
@@ -103,6 +105,10 @@ EXAMPLES = {
     FactorAnalysis: (FactorAnalysis(2), FACTORS),
     ProbabilisticPCA: (ProbabilisticPCA(2), FACTORS),
     EMImputer: (EMImputer(n_components=2), NUMBERS @ np.array([[1.0, 0.4, 0.2], [0.0, 1.0, 0.7]])),
+    LatentDirichletAllocation: (
+        LatentDirichletAllocation(3, total_samples=N, batch_size=256),
+        WORDS,
+    ),
     GaussianHMM: (GaussianHMM(3), NUMBERS),
     GMMHMM: (GMMHMM(2, n_mix=2), TWINS),
     StudentTHMM: (StudentTHMM(3), TAILS),

@@ -31,6 +31,7 @@ def mark(service: str, cls: type) -> str:
 
 
 def short(name: str) -> str:
+    name = {"LatentDirichletAllocation": "LDA"}.get(name, name)
     for end in ("Mixture", "HMM"):
         if name.endswith(end) and name not in ("Mixture", "HMM", "GMMHMM"):
             return name.removesuffix(end)

@@ -131,7 +131,7 @@ class LatentDirichletAllocation(
     >>> sorted(" ".join(words[j] for j in row.argsort()[:-3:-1]) for row in topics.components_)
     ['team goal', 'vote party']
     >>> topics.transform(X).max(axis=1).round(1)
-    array([0.9, 0.9, 0.9, 0.8])
+    array([0.9, 0.9, 0.9, 0.9])
     """
 
     _engine = ("batch_size", "learning_decay", "learning_offset")

@@ -261,7 +261,8 @@ def perplexity(bound: float, n_words: float) -> float:
     """exp(-bound / words); nan where there are no words."""
     if not n_words > 0:
         return math.nan
-    return float(np.exp(-bound / n_words))
+    with np.errstate(over="ignore"):
+        return float(np.exp(-bound / n_words))
 
 
 def block_totals(model: TopicModel, parameters: Topics, block: Block) -> np.ndarray:

@@ -46,8 +46,8 @@ def check_threads(case: ServiceCase) -> None:
 
 def check_restarts(case: ServiceCase) -> None:
     """The best of several starts is kept, and they are starts of their own."""
-    one = case.fit(init_params="random", n_init=1)
-    best = case.fit(init_params="random", n_init=3)
+    one = case.fit(**case.drawn, n_init=1)
+    best = case.fit(**case.drawn, n_init=3)
     bounds = best.restart_lower_bounds_
     hold(bounds.shape == (3,), f"restart_lower_bounds_ has the shape {bounds.shape} of 3 starts.")
     hold(bounds[0] == one.lower_bound_, "the first of three starts is not that of n_init=1.")
@@ -189,7 +189,7 @@ class _CutError(Exception):
 
 def check_checkpoint(case: ServiceCase) -> None:
     """A fit that was broken off goes on from its file, and ends where it would have, to the bit."""
-    online = {"algorithm": "online", "batch_size": case.part_rows}
+    online = {**case.way("online"), "batch_size": case.part_rows}
     for way in ({}, {"accelerate": "squarem"}, online):
         several = {"n_init": 2} if case.has("n_init") else {}
         settings = {**several, **case.drawn, "max_iter": 4, **way}

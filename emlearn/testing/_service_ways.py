@@ -50,12 +50,12 @@ def check_starts(case: ServiceCase) -> None:
 
 def check_online(case: ServiceCase) -> None:
     """Online EM reaches batch EM's likelihood within 0.1 % in 40 passes; one full batch is batch EM, to the bit."""
-    whole = case.fit(**case.start, algorithm="online", batch_size=case.n, learning_decay=0.0)
+    whole = case.fit(**case.start, **case.way("online"), batch_size=case.n, learning_decay=0.0)
     _same_end(whole, case.fit(**case.start), "one batch with learning_decay=0, and batch EM")
     parts = case.fit(
         **case.start,
         **FORGETTING,
-        algorithm="online",
+        **case.way("online"),
         batch_size=case.part_rows,
         max_iter=PASSES,
     )

@@ -141,6 +141,28 @@ _REASONS: dict[str, dict[str, str]] = {
         "fixed parameters": "KMeans",
         "equal parameters": "KMeans",
     },
+    "A document without a word and one that nobody counted are not told apart: counts that are missing are not"
+    " implemented.": {"missing cells": "LatentDirichletAllocation"},
+    "It has scikit-learn's parameters: topics begin at random draws, and a fit makes as many passes as it is told.": {
+        "restarts, as many as it takes": "LatentDirichletAllocation",
+        "starts": "LatentDirichletAllocation",
+    },
+    "Its priors are part of the model, doc_topic_prior and topic_word_prior, and cannot be left out.": {
+        "priors": "LatentDirichletAllocation",
+    },
+    "It maximises a bound of the likelihood, in which documents have posteriors of their own.": {
+        "honest likelihood": "LatentDirichletAllocation",
+    },
+    "Its posterior is of the shares of topics in each document: no row has a component to draw, to know or to name.": {
+        name: "LatentDirichletAllocation" for name in ("hard", "stochastic", "annealing", "labels")
+    },
+    "The expected counts of all blocks would be in memory, each as large as the topics: online EM is the way.": {
+        "incremental": "LatentDirichletAllocation",
+    },
+    "Its parameters are a posterior distribution of topics, of which no value can be fixed or shared.": {
+        "fixed parameters": "LatentDirichletAllocation",
+        "equal parameters": "LatentDirichletAllocation",
+    },
     _SELECTOR: {
         name: "MixtureSelector"
         for name in SERVICES
