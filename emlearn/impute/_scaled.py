@@ -85,7 +85,9 @@ class Scaled:
             v = np.flatnonzero(self.varies)
             inside, spread = mixture_moments(mixture)
             mean[v] += self.scale[v] * inside
-            covariance[np.ix_(v, v)] = spread * np.outer(self.scale[v], self.scale[v])
+            with np.errstate(over="ignore"):  # what is too large for a number is infinite
+                unit = np.outer(self.scale[v], self.scale[v])
+            covariance[np.ix_(v, v)] = spread * unit
         return mean[self.kept], covariance[np.ix_(self.kept, self.kept)]
 
     def log_unit(self, X: np.ndarray, sample_weight: np.ndarray | None) -> float:
