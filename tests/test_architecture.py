@@ -95,6 +95,7 @@ ALLOWED = {
     },
     "decomposition": {
         "_data",
+        "_kernels",
         "_lazy",
         "_parameters",
         "base",
@@ -106,7 +107,6 @@ ALLOWED = {
     "model_selection": {"distributions", "em.shared", "exceptions", "mixture"},
     "impute": {"_data", "distributions", "exceptions", "mixture"},
     "datasets": set(),
-    "decomposition": {"_data", "_kernels", "_lazy", "base", "em", "exceptions"},
     "testing": {"_blocks", "callbacks", "distributions", "em", "exceptions", "latent", "mixture"},
     "_show_versions": {"_kernels"},
 }

@@ -152,11 +152,6 @@ class ServiceCase:
         """Settings of starts that are drawn, if the estimator has others."""
         return {"init_params": "random"} if self.start_name else {}
 
-    @property
-    def drawn(self) -> dict[str, Any]:
-        """Settings of starts that are drawn, if the estimator has others."""
-        return {"init_params": "random"} if self.has("init_params") else {}
-
     def way(self, name: str) -> dict[str, Any]:
         """The setting of a way to run EM, which drop-ins may call otherwise."""
         return {"algorithm" if self.has("algorithm") else "learning_method": name}
