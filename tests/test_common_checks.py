@@ -53,7 +53,7 @@ def test_estimators_are_found():
 SETTINGS = {
     "GammaHMM": {"floor": 1e-3},
     "GammaMixture": {"floor": 1e-3},
-    "MixtureRegressor": {"variance_floor": 1e-3, "n_init": 3},
+    "MixtureRegressor": {"variance_floor": 1e-3, "n_init": 2, "tol": 1e-4},
     "VonMisesFisherMixture": {"normalize": True},
     # the default grid has its test among the selector's; here each check makes some dozens of fits
     "MixtureSelector": {"param_grid": {"n_components": [1, 2], "covariance_type": ["full", "VVI"]}},

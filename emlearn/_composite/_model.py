@@ -57,7 +57,7 @@ class CompositeModel:
 
     Parameters
     ----------
-    latent : Labels or Chain
+    latent : Labels, Gate or Chain
     distribution : Distribution
     prior : Prior or None
         Of the components, bound.
