@@ -1,8 +1,9 @@
 """Latent Dirichlet allocation: time to the perplexity that scikit-learn's batch fit reaches.
 
-Documents are drawn from planted topics with a power-law vocabulary. Both fits begin with the same topics, in one
-thread. Perplexities are those of one function, which is first asserted to be scikit-learn's. Ours makes as few passes as
-lead to a perplexity no higher than that of scikit-learn's fit of 10 passes, its default; beside it, our fit of 10 passes.
+Documents are drawn from planted topics with a power-law vocabulary. Both fits begin with the same topics, in
+one thread. Perplexities are those of one function, which is first asserted to be scikit-learn's. Ours makes as few
+passes as lead to a perplexity no higher than that of scikit-learn's fit of 10 passes, its default; beside it, our fit
+of 10 passes.
 """
 
 from __future__ import annotations
