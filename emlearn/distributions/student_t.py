@@ -295,7 +295,7 @@ class StudentT(Distribution):
         total = df + features.seen[:, None]
         scaled = weights * (total / df / ratio)
         sums = weights * (digamma(total / 2) - np.log(df / 2) - logs) - scaled
-        rows, whole = features.holed_rows, features.whole_rows
+        whole = features.whole_rows
         moments = self.gaussian.holed_statistics(parameters.scaled, features, scaled, weights)
         if len(whole):
             moments = (

@@ -54,8 +54,8 @@ _SELECTOR = "It is a search: its fits are those of the estimator that it is give
 # reason -> service -> estimators
 _REASONS: dict[str, dict[str, str]] = {
     "Its statistics are of whole rows: what is expected of missing cells is not implemented.": {
-        "missing cells": "GaussianMixture BayesianGaussianMixture StudentTMixture PoissonMixture MultinomialMixture"
-        " VonMisesFisherMixture GammaMixture GaussianHMM GMMHMM StudentTHMM PoissonHMM MultinomialHMM GammaHMM",
+        "missing cells": "PoissonMixture MultinomialMixture VonMisesFisherMixture GammaMixture PoissonHMM"
+        " MultinomialHMM GammaHMM",
     },
     "Its densities are of differences from a centre, or of logarithms, where a zero is a number like any other.": {
         "sparse rows": "GaussianMixture BayesianGaussianMixture StudentTMixture GammaMixture GaussianHMM GMMHMM"
