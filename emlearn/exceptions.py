@@ -39,7 +39,8 @@ class UnobservedColumnsError(ValueError):
     def __init__(self, columns: Iterable[int], names: Iterable[str] | None = None) -> None:
         self.columns = [int(j) for j in columns]
         listed = ", ".join(names or [f"column {j}" for j in self.columns])
-        super().__init__(f"All values of {listed} are missing, in the rows that count. Drop it.")
+        advice = "Drop it." if len(self.columns) == 1 else "Drop them."
+        super().__init__(f"All values of {listed} are missing, in the rows that count. {advice}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.columns,)

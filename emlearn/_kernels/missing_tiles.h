@@ -17,12 +17,14 @@ typedef struct {
     ptrdiff_t n_given;                  /* vectors of a component's given matrices, in this tile */
     double *precisions, *covariances;   /* packed (K or 1, panels of 4 columns) */
     vec *counts;                        /* (S,) observed cells */
-    vec *half, *distance;               /* (S,) */
+    vec *half, *distance, *log_pivots;  /* (S,) */
     vec *expected;                      /* (K, dp, S) deviations with the expected ones of missing cells */
     vec *factor, *pivot;                /* of each vector: unit lower triangles, and inverses of the pivots */
     vec *given;                         /* of each component and vector: covariances given what is observed */
     vec *work;                          /* (M, O) and a row */
     vec *shares, *filled;               /* (K, S), (dp, S) */
+    vec *first;                         /* (dp, S) deviations from the first of several means, of one covariance */
+    double *pulls;                      /* (K, d) products of the means, less the first one, with the precision */
     double *extra, *gone;               /* (K, d, d) or (K, d): what is left of the variance; (K,) rows without a cell */
 } FN(hidden);
 
@@ -69,8 +71,27 @@ EM_INLINE void FN(small_backward)(const vec *L, ptrdiff_t n, vec *x)
     }
 }
 
+/* Logarithm of the product of the pivots: mantissas multiply, exponents add. */
+EM_INLINE vec FN(log_pivots)(const vec *L, ptrdiff_t n)
+{
+    const ivec fraction = (ivec)FN(set)(0.0) + 0x000fffffffffffffLL, one = (ivec)FN(set)(1.0);
+    vec product = FN(set)(1.0), power = {0};
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const ivec bits = (ivec)L[TRI(i) + i];
+        /* the exponent, put into the low bits of 2**52 */
+        const ivec e = ((bits & ~fraction) >> 52) | (ivec)FN(set)(4503599627370496.0);
+        power += (vec)e - FN(set)(4503599627370496.0 + 1023.0);
+        product *= (vec)((bits & fraction) | one);
+        if ((i & 511) == 511) {
+            power += FN(log)(product) * FN(set)(1.4426950408889634074);
+            product = FN(set)(1.0);
+        }
+    }
+    return power * FN(set)(0.69314718055994530942) + FN(log)(product);
+}
+
 /* The inverse of L D L', packed. */
-EM_INLINE void FN(small_inverse)(const vec *L, const vec *inverse, ptrdiff_t n, vec *out)
+EM_INLINE void FN(small_inverse)(const vec *L, const vec *inverse, ptrdiff_t n, vec *out, vec *work)
 {
     for (ptrdiff_t i = 0; i < n; i++) { /* inv(L) */
         const vec *row = L + TRI(i);
@@ -83,11 +104,17 @@ EM_INLINE void FN(small_inverse)(const vec *L, const vec *inverse, ptrdiff_t n, 
     }
     for (ptrdiff_t i = 0; i < n; i++) {
         vec *o = out + TRI(i);
-        for (ptrdiff_t j = 0; j <= i; j++) {
-            vec t = j < i ? o[j] * inverse[i] : inverse[i];
-            for (ptrdiff_t l = i + 1; l < n; l++) t += out[TRI(l) + i] * inverse[l] * out[TRI(l) + j];
-            o[j] = t;
+        vec t = inverse[i];
+        for (ptrdiff_t l = i + 1; l < n; l++) {
+            work[l] = out[TRI(l) + i] * inverse[l];
+            t += work[l] * out[TRI(l) + i];
         }
+        for (ptrdiff_t j = 0; j < i; j++) {
+            vec u = o[j] * inverse[i];
+            for (ptrdiff_t l = i + 1; l < n; l++) u += work[l] * out[TRI(l) + j];
+            o[j] = u;
+        }
+        o[i] = t;
     }
 }
 
@@ -137,18 +164,21 @@ EM_INLINE void FN(put)(const vec *values, ptrdiff_t S, ptrdiff_t d, const int32_
 EM_INLINE void FN(find)(const em_hidden *m, FN(hidden) *s)
 {
     const ptrdiff_t d = m->d, S = s->g.S, nv = s->g.nv;
-    memset(s->n_missing, 0, (size_t)(nv * VL) * sizeof(int32_t));
-    memset(s->n_seen, 0, (size_t)(nv * VL) * sizeof(int32_t));
-    for (ptrdiff_t j = 0; j < d; j++) {
-        const double *x = (const double *)(s->g.x + j * S);
-        for (ptrdiff_t r = 0; r < nv * VL; r++) {
-            const int there = x[r] == x[r];
-            s->seen[r * d + s->n_seen[r]] = (int32_t)j;
-            s->missing[r * d + s->n_missing[r]] = (int32_t)j;
-            s->n_seen[r] += there;
-            s->n_missing[r] += 1 - there;
-            if (j + 1 == d && s->n_seen[r] == 0) s->n_missing[r] = 0;
+    for (ptrdiff_t r = 0; r < nv * VL; r++) {
+        const double *x = (const double *)s->g.x + r;
+        int32_t *missing = s->missing + r * d, *seen = s->seen + r * d, n = 0;
+        for (ptrdiff_t j = 0; j < d; j++) {
+            const double value = x[j * S * VL];
+            missing[n] = seen[j - n] = (int32_t)j;
+            n += value != value;
         }
+        s->n_seen[r] = (int32_t)d - n;
+        s->n_missing[r] = n < d ? n : 0;
+    }
+    s->n_given = 0;
+    if (!m->precisions) {
+        for (ptrdiff_t r = 0; r < nv * VL; r++) ((double *)s->counts)[r] = s->n_seen[r];
+        return;
     }
     ptrdiff_t factor = 0, given = 0;
     for (ptrdiff_t v = 0; v < nv; v++) {
@@ -216,17 +246,16 @@ EM_INLINE void FN(by_missing)(const em_hidden *m, FN(hidden) *s, ptrdiff_t k, pt
         else {
             FN(gather)(m->precisions + (shared ? 0 : k) * d * d, d, s->missing + r * d, s->n_missing + r, M, L);
             FN(small_factor)(L, inverse, M);
-            if (given) FN(small_inverse)(L, inverse, M, given + s->at_given[v]);
+            if (given) FN(small_inverse)(L, inverse, M, given + s->at_given[v], s->work);
         }
     }
     FN(take)(s->g.u + v, s->g.S, d, s->missing + r * d, s->n_missing + r, M, x);
     FN(small_forward)(L, M, x);
-    vec half = FN(set)(m->log_det[k]);
     for (ptrdiff_t a = 0; a < M; a++) x[a] *= inverse[a];
     FN(small_backward)(L, M, x);
     FN(put)(x, s->g.S, d, s->missing + r * d, s->n_missing + r, -1.0, s->g.y + v);
-    for (ptrdiff_t a = 0; a < M; a++) half -= FN(set)(0.5) * FN(log)(L[TRI(a) + a]);
-    s->half[v] = half;
+    if (!(shared && k)) s->log_pivots[v] = FN(log_pivots)(L, M);
+    s->half[v] = FN(set)(m->log_det[k]) - FN(set)(0.5) * s->log_pivots[v];
 }
 
 /* The same from those that are observed: y becomes what the covariance is to be multiplied by. */
@@ -262,16 +291,16 @@ EM_INLINE void FN(by_observed)(const em_hidden *m, FN(hidden) *s, ptrdiff_t k, p
     }
     FN(take)(s->g.y + v, s->g.S, d, s->seen + r * d, s->n_seen + r, O, x);
     FN(small_forward)(L, O, x);
-    vec half = {0}, distance = {0};
+    vec distance = {0};
     for (ptrdiff_t o = 0; o < O; o++) {
         const vec t = x[o] * inverse[o];
         distance += x[o] * t;
         x[o] = t;
-        half -= FN(set)(0.5) * FN(log)(L[TRI(o) + o]);
     }
     FN(small_backward)(L, O, x);
     FN(put)(x, s->g.S, d, s->seen + r * d, s->n_seen + r, 1.0, s->g.y + v);
-    s->half[v] = half;
+    if (!(shared && k)) s->log_pivots[v] = FN(log_pivots)(L, O);
+    s->half[v] = FN(set)(-0.5) * s->log_pivots[v];
     s->distance[v] = distance;
 }
 
@@ -283,6 +312,38 @@ EM_INLINE void FN(deviate)(const FN(scratch) *s, const double *mean, ptrdiff_t f
         const vec *x = s->x + j * s->S;
         vec *y = s->y + j * s->S;
         for (ptrdiff_t v = first; v < last; v++) y[v] = FN(select)((ivec)(x[v] == x[v]), x[v] - c, FN(set)(0.0));
+    }
+}
+
+/* One precision for all: the expected cells of component k are those of the first, moved with its mean. For any
+ * vector, P_mm^-1 (P a)_m is a_m less what a_o makes expected there, and the product with the precision is the same
+ * for all rows. */
+EM_INLINE void FN(move)(const em_hidden *m, FN(hidden) *s, ptrdiff_t k, ptrdiff_t pair)
+{
+    const ptrdiff_t d = m->d, S = s->g.S;
+    const double *pulls = s->pulls + k * d;
+    for (ptrdiff_t v = pair; v < pair + 2; v++) {
+        const ptrdiff_t M = s->M[v], r = v * VL;
+        const vec *L = s->factor + s->at_factor[v], *inverse = s->pivot + v * d;
+        vec *x = s->work;
+        double *values = (double *)x, *y = (double *)(s->g.y + v);
+        const double *first = (const double *)(s->first + v);
+        for (ptrdiff_t l = 0; l < VL; l++) {
+            const int32_t *cell = s->missing + (r + l) * d;
+            for (ptrdiff_t a = 0; a < s->n_missing[r + l]; a++) values[a * VL + l] = pulls[cell[a]];
+            for (ptrdiff_t a = s->n_missing[r + l]; a < M; a++) values[a * VL + l] = 0.0;
+        }
+        FN(small_forward)(L, M, x);
+        for (ptrdiff_t a = 0; a < M; a++) x[a] *= inverse[a];
+        FN(small_backward)(L, M, x);
+        for (ptrdiff_t l = 0; l < VL; l++) {
+            const int32_t *cell = s->missing + (r + l) * d;
+            for (ptrdiff_t a = 0; a < s->n_missing[r + l]; a++) {
+                const ptrdiff_t j = cell[a], at = j * S * VL + l;
+                y[at] = first[at] - (m->means[k * d + j] - m->means[j]) + values[a * VL + l];
+            }
+        }
+        s->half[v] = FN(set)(m->log_det[k]) - FN(set)(0.5) * s->log_pivots[v];
     }
 }
 
@@ -310,9 +371,15 @@ EM_INLINE void FN(complete)(const em_hidden *m, FN(hidden) *s, ptrdiff_t k, int 
             }
             continue;
         }
-        FN(product)(g, s->precisions + one * FN(square_size)(d), v);
-        FN(by_missing)(m, s, k, v, given);
-        FN(by_missing)(m, s, k, v + 1, given);
+        if (m->density == EM_TIED && k) FN(move)(m, s, k, v);
+        else {
+            FN(product)(g, s->precisions + one * FN(square_size)(d), v);
+            FN(by_missing)(m, s, k, v, given);
+            FN(by_missing)(m, s, k, v + 1, given);
+            if (m->density == EM_TIED)
+                for (ptrdiff_t j = 0; j < d; j++)
+                    for (ptrdiff_t i = j * S + v; i < j * S + v + 2; i++) s->first[i] = g->y[i];
+        }
         if (!density) continue;
         const double *panel = g->panels + one * FN(panel_size)(d);
         vec f = {0}, h = {0};
@@ -444,9 +511,8 @@ EM_INLINE void FN(read_hidden)(const em_hidden *m, const FN(hidden) *s, em_sums 
 
 /* ------------------------------------------------------------------ blocks */
 
-/* The largest sizes of small matrices of any row, and memory for a tile of them. */
-EM_INLINE int FN(allocate_hidden)(const em_hidden *m, const em_rows *rows, const em_wanted *want, FN(hidden) *s,
-                                  void **memory)
+/* Memory for a tile. */
+EM_INLINE int FN(allocate_hidden)(const em_hidden *m, const em_wanted *want, FN(hidden) *s, void **memory)
 {
     const ptrdiff_t d = m->d, K = m->K;
     const int dense = m->precisions != NULL, store = want->sums != NULL || want->filled != NULL;
@@ -464,8 +530,8 @@ EM_INLINE int FN(allocate_hidden)(const em_hidden *m, const em_rows *rows, const
     const ptrdiff_t n_expected = store ? K * s->g.dp * S : 0, n_factor = dense ? T * side : 0;
     const ptrdiff_t n_given = dense && want->sums ? stacks * T * side : 0;
     const ptrdiff_t n_work = (d + 1) * (d + 2) + side;
-    const ptrdiff_t vectors = 3 * S + n_expected + n_factor + T * d + n_given + n_work + (K + 1) * S + s->g.dp * S;
-    const ptrdiff_t doubles = 2 * squares + (want->sums ? K * d * d : 0) + K;
+    const ptrdiff_t vectors = 4 * S + n_expected + n_factor + T * d + n_given + n_work + (K + 1) * S + 2 * s->g.dp * S;
+    const ptrdiff_t doubles = 2 * squares + (want->sums ? K * d * d : 0) + K + K * d;
     const ptrdiff_t numbers = 2 * s->rows * (d + 1) + 4 * T * 2 + 3 * T + 64;
     char *p = (char *)malloc((size_t)(vectors * (ptrdiff_t)sizeof(vec) + doubles * 8 + numbers * 4 + 128));
     memory[1] = p;
@@ -474,6 +540,7 @@ EM_INLINE int FN(allocate_hidden)(const em_hidden *m, const em_rows *rows, const
     s->counts = q; q += S;
     s->half = q; q += S;
     s->distance = q; q += S;
+    s->log_pivots = q; q += S;
     s->expected = q; q += n_expected;
     s->factor = q; q += n_factor;
     s->pivot = q; q += T * d;
@@ -481,11 +548,13 @@ EM_INLINE int FN(allocate_hidden)(const em_hidden *m, const em_rows *rows, const
     s->work = q; q += n_work;
     s->shares = q; q += (K + 1) * S;
     s->filled = q; q += s->g.dp * S;
+    s->first = q; q += s->g.dp * S;
     s->precisions = (double *)q;
     s->covariances = s->precisions + squares;
     s->extra = s->covariances + squares;
     s->gone = s->extra + (want->sums ? K * d * d : 0);
-    s->M = (ptrdiff_t *)(s->gone + K);
+    s->pulls = s->gone + K;
+    s->M = (ptrdiff_t *)(s->pulls + K * d);
     s->O = s->M + T;
     s->at_factor = s->O + T;
     s->at_given = s->at_factor + T;
@@ -502,7 +571,13 @@ EM_INLINE int FN(allocate_hidden)(const em_hidden *m, const em_rows *rows, const
         FN(pack_square)(m->precisions + k * d * d, d, s->precisions + k * FN(square_size)(d));
         FN(pack_square)(m->covariances + k * d * d, d, s->covariances + k * FN(square_size)(d));
     }
-    (void)rows;
+    for (ptrdiff_t k = 0; k < K && m->density == EM_TIED; k++)
+        for (ptrdiff_t i = 0; i < d; i++) {
+            double sum = 0.0;
+            for (ptrdiff_t j = 0; j < d; j++)
+                sum += m->precisions[i * d + j] * (m->means[k * d + j] - m->means[j]);
+            s->pulls[k * d + i] = sum;
+        }
     return 0;
 }
 
@@ -538,7 +613,7 @@ static int FN(missing)(const em_hidden *m, const em_rows *rows, em_wanted *want)
     em_sums *sums = want->sums;
     const int density = want->joint || want->distance || want->log_det || (sums && !want->weights);
     const vec constant = FN(set)(0.5 * 1.8378770664093454836); /* log 2 pi */
-    if (FN(allocate_hidden)(m, rows, want, &s, memory)) {
+    if (FN(allocate_hidden)(m, want, &s, memory)) {
         free(memory[0]);
         free(memory[1]);
         return -1;

@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import StrOptions
 from ..em.fixed import Constraints
 from ..em.held import Held, Space
 from ..em.statistics import Joint
+from ..exceptions import UnobservedColumnsError
 from ._base import Distribution, Fold, Prior, m_step_beside
 from .bernoulli import Bernoulli
 from .categorical import Categorical
@@ -157,10 +158,16 @@ class Product(Distribution):
     def input_tags(self, tags: InputTags) -> InputTags:
         tags.categorical = True
         tags.string = True
-        blocks = [] if isinstance(self.blocks, str) else self.blocks
-        families = [b[1] for b in blocks if isinstance(b, tuple) and len(b) == 3]
-        # by the types of the columns numbers would be Gaussian
-        tags.allow_nan = any(_takes_missing(f) for f in families or ["gaussian"])
+        if isinstance(self.blocks, str):
+            tags.allow_nan = True
+            return tags
+        families = [b[1] for b in self.blocks if isinstance(b, tuple) and len(b) == 3]
+        families = [
+            f
+            for f in families
+            if isinstance(f, Distribution) or (isinstance(f, str) and f in FAMILIES)
+        ]
+        tags.allow_nan = any(_family(f).input_tags(InputTags()).allow_nan for f in families)
         return tags
 
     @property
@@ -283,6 +290,7 @@ class Product(Distribution):
     def resolve(self, learned: Mapping[str, Any]) -> Self:
         resolved = type(self)(self.blocks)
         resolved.families, resolved._slices, start = {}, {}, 0
+        resolved._columns = {name: columns for name, _, columns in learned["blocks"]}
         for name, family, columns in learned["blocks"]:
             resolved.families[name] = _family(family).resolve(_Part(learned, name))
             resolved._slices[name] = slice(start, start + len(columns))
@@ -291,10 +299,9 @@ class Product(Distribution):
 
     def bind(self, X: Any, sample_weight: np.ndarray | None, fold: Fold | None = None) -> Self:
         bound = type(self)(self.blocks)
-        bound._slices = self._slices
+        bound._slices, bound._columns = self._slices, self._columns
         bound.families = {
-            name: family.bind(self.block(X, name), sample_weight, **_of_block(self, name, fold))
-            for name, family in self.families.items()
+            name: self._bind_block(name, X, sample_weight, fold) for name in self.families
         }
         bound._scales = {}
         for name, family in bound.families.items():
@@ -304,6 +311,16 @@ class Product(Distribution):
                 scale = np.sqrt(np.average((part - mean) ** 2, axis=0, weights=sample_weight))
                 bound._scales[name] = mean, np.where(scale > 0, scale, 1.0)
         return bound
+
+    def _bind_block(
+        self, name: str, X: np.ndarray, sample_weight: np.ndarray | None, fold: Fold | None
+    ) -> Distribution:
+        family, more = self.families[name], _of_block(self, name, fold)
+        try:
+            return family.bind(self.block(X, name), sample_weight, **more)
+        except UnobservedColumnsError as error:
+            columns = [self._columns[name][j] for j in error.columns]
+            raise UnobservedColumnsError(columns) from error
 
     def block(self, X: np.ndarray, name: str) -> np.ndarray:
         """The encoded columns of a block."""
@@ -599,11 +616,6 @@ class _Part(Mapping):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-def _takes_missing(family: Any) -> bool:
-    known = isinstance(family, Distribution) or (isinstance(family, str) and family in FAMILIES)
-    return known and _family(family).input_tags(InputTags()).allow_nan
 
 
 def _fewer(weights: np.ndarray, together: int) -> np.ndarray:
