@@ -12,8 +12,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._data import check_data, check_weights, column_name
-from .._lazy import added, lazy
+from .._data import check_data, column_name
+from .._lazy import lazy
 from ..base import EMMixin
 from ..distributions import Gaussian, GaussianParameters
 from ..em.reduce import map_reduce
@@ -179,8 +179,11 @@ class BaseFactorAnalysis(
         -------
         ndarray of shape (n_samples, n_components)
         """
+        check_is_fitted(self)
+        return self._expected_factors(self._check_data(X, reset=False))
+
+    def _expected_factors(self, X: np.ndarray) -> np.ndarray:
         mean, loadings, noise, correlations = self._parts()
-        X = self._check_data(X, reset=False)
 
         def scores(rows: np.ndarray) -> np.ndarray:
             return conditional_factors(rows - mean, loadings, noise, correlations)[0]
@@ -217,8 +220,10 @@ class BaseFactorAnalysis(
         -------
         ndarray of shape (n_samples, n_features)
         """
+        check_is_fitted(self)
         X = self._check_data(X, reset=False)
-        return np.where(np.isnan(X), self.inverse_transform(self.transform(X)).astype(X.dtype), X)
+        expected = self.inverse_transform(self._expected_factors(X))
+        return np.where(np.isnan(X), expected.astype(X.dtype, copy=False), X)
 
     def sample_imputations(
         self, X: Any, n_imputations: int = 1, random_state: Any = None
@@ -308,14 +313,6 @@ class BaseFactorAnalysis(
         errors = rng.standard_normal((n_samples, len(mean))) * np.sqrt(noise)
         return mean + factors @ loadings.T + errors
 
-    @added
-    def _criterion(self, X: Any, sample_weight: Any) -> tuple[float, float]:
-        """Minus twice the log-likelihood, and the number of rows."""
-        check_is_fitted(self)
-        X = self._check_data(X, reset=False)
-        n = len(X) if sample_weight is None else check_weights(sample_weight, X).sum()
-        return -2 * self.score(X, sample_weight=sample_weight) * n, float(n)
-
     def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Bayesian information criterion; the lower the better.
 
@@ -329,8 +326,9 @@ class BaseFactorAnalysis(
         -------
         float
         """
-        deviance, n = self._criterion(X, sample_weight)
-        return deviance + self.n_parameters_ * math.log(n)
+        check_is_fitted(self)
+        value, n = self._log_likelihood(X, sample_weight)
+        return -2 * value + self.n_parameters_ * math.log(n)
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Akaike information criterion; the lower the better.
@@ -344,4 +342,5 @@ class BaseFactorAnalysis(
         -------
         float
         """
-        return self._criterion(X, sample_weight)[0] + 2 * self.n_parameters_
+        check_is_fitted(self)
+        return -2 * self._log_likelihood(X, sample_weight)[0] + 2 * self.n_parameters_

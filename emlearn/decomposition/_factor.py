@@ -193,7 +193,7 @@ class FactorAnalysis(BaseFactorAnalysis):
     # ---------------------------------------------------------------- model
 
     def _covariance(self, n_factors: int) -> Factor:
-        return Factor(n_factors, self.noise_floor)
+        return Factor(n_factors, self.noise_floor, steep=True)
 
     def _most(self, n_features: int) -> int:
         return n_features
