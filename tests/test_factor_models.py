@@ -387,6 +387,16 @@ def test_number_of_factors_from_none_to_all():
     assert none.transform(X).shape == (150, 0)
 
 
+def test_factors_that_explain_all():
+    X = np.outer(np.arange(10.0), [1.0, 2.0, 3.0])
+    with pytest.warns(HeywoodWarning, match="The 2 factors explain all"):
+        model = ProbabilisticPCA(2).fit(X)
+    assert 0 < model.noise_variance_ < 1e-9
+    with pytest.warns(HeywoodWarning, match="column 0, column 1, column 2"):
+        model = FactorAnalysis(1).fit(X)
+    np.testing.assert_allclose(model.impute([[1.0, np.nan, 3.0]]), [[1.0, 2.0, 3.0]], atol=1e-6)
+
+
 def test_a_constant_feature_is_no_obstacle():
     X = np.column_stack([ROWS, np.full(len(ROWS), 1e6)])
     for model in MODELS:

@@ -1,27 +1,22 @@
-"""What factor analysis and probabilistic principal components share: data, scores of factors, criteria."""
+"""What the fits of factor analysis and probabilistic principal components share."""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from .._data import check_data, check_weights, column_name
-from .._lazy import added, lazy
+from .._data import check_data, column_name
 from ..base import EMMixin
 from ..distributions import Gaussian, GaussianParameters
-from ..em.reduce import map_reduce
 from ..em.sources import Source
-from ..em.threads import Workers, single_threaded_blas
 from ..exceptions import UnobservedColumnsError
+from ._answers import AnswersMixin
 from ._model import FactorModel
-from ._posterior import conditional_factors
 
 __all__ = ["BaseFactorAnalysis"]
 
@@ -30,7 +25,7 @@ _ROUNDING = 1e-13
 
 
 class BaseFactorAnalysis(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMMixin, BaseEstimator, ABC
+    AnswersMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMMixin, BaseEstimator, ABC
 ):
     """A Gaussian whose covariance is made of a few factors and noise."""
 
@@ -143,205 +138,3 @@ class BaseFactorAnalysis(
     @property
     def _n_features_out(self) -> int:
         return self.components_.shape[0]
-
-    # -------------------------------------------------------------- answers
-
-    def _score_type(self, X: Any) -> Any:
-        single = X.dtype == np.float32 and self.components_.dtype == np.float32
-        return np.float32 if single else np.float64
-
-    def _n_columns(self) -> int:
-        """Columns of scores of the factors."""
-        return len(self.components_)
-
-    def _each_block(
-        self, X: np.ndarray, tail: tuple[int, ...], function: Callable[[np.ndarray], np.ndarray]
-    ) -> np.ndarray:
-        """A function of rows, block by block, in threads where there are several."""
-        out = np.empty((len(X), *tail), dtype=self._score_type(X))
-
-        def fill(rows: slice) -> None:
-            out[rows] = function(X[rows])
-
-        with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
-            map_reduce(fill, self._blocks(X), lambda a, b: None, workers)
-        return out
-
-    @lazy("probabilities")
-    def transform(self, X: Any) -> np.ndarray:
-        """Scores of the factors: what is expected of them, given the cells that were observed.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_components)
-        """
-        mean, loadings, noise, correlations = self._parts()
-        X = self._check_data(X, reset=False)
-
-        def scores(rows: np.ndarray) -> np.ndarray:
-            return conditional_factors(rows - mean, loadings, noise, correlations)[0]
-
-        return self._each_block(X, (loadings.shape[1],), scores)
-
-    def inverse_transform(self, X: Any) -> np.ndarray:
-        """Rows that are expected where the factors have these scores.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_components)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features)
-        """
-        check_is_fitted(self)
-        X = np.asarray(X)
-        if X.ndim != 2 or X.shape[1] != len(self.components_):
-            raise ValueError(
-                f"X must have the shape (n_samples, {len(self.components_)}) of scores of factors, got {X.shape}."
-            )
-        return X @ self.components_ + self.mean_
-
-    def impute(self, X: Any) -> np.ndarray:
-        """Rows whose missing cells have what is expected of them, given those that were observed.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features)
-        """
-        X = self._check_data(X, reset=False)
-        return np.where(np.isnan(X), self.inverse_transform(self.transform(X)).astype(X.dtype), X)
-
-    def sample_imputations(
-        self, X: Any, n_imputations: int = 1, random_state: Any = None
-    ) -> np.ndarray:
-        """Rows whose missing cells are drawn, given those that were observed.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        n_imputations : int, default=1
-        random_state : int, RandomState or None, default=None
-            None uses the estimator's own.
-
-        Returns
-        -------
-        ndarray of shape (n_imputations, n_samples, n_features)
-        """
-        mean, loadings, noise, correlations = self._parts()
-        X = self._check_data(X, reset=False)
-        rng = check_random_state(self.random_state if random_state is None else random_state)
-        expected, left = conditional_factors(X - mean, loadings, noise, correlations)
-        roots = np.linalg.cholesky(left)
-        out = np.empty((n_imputations, *X.shape), dtype=X.dtype)
-        for drawn in out:
-            factors = rng.standard_normal(expected.shape)
-            factors = expected + (roots @ factors[:, :, None])[:, :, 0]
-            errors = rng.standard_normal(X.shape) * np.sqrt(noise)
-            drawn[...] = np.where(np.isnan(X), mean + factors @ loadings.T + errors, X)
-        return out
-
-    @lazy("scores")
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Log-density of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        check_is_fitted(self)
-        parameters, model = self.recall(), self._fitted_model()
-        X = self._check_data(X, reset=False)
-        return self._each_block(X, (), lambda rows: model.scores(parameters, rows))
-
-    def get_covariance(self) -> np.ndarray:
-        """The covariance of the features.
-
-        Returns
-        -------
-        ndarray of shape (n_features, n_features)
-        """
-        _, loadings, noise, correlations = self._parts()
-        return loadings @ correlations @ loadings.T + np.diag(noise)
-
-    def get_precision(self) -> np.ndarray:
-        """The inverse of the covariance.
-
-        Returns
-        -------
-        ndarray of shape (n_features, n_features)
-        """
-        check_is_fitted(self)
-        # where noise is next to nothing, the inversion lemma would be the difference of large numbers
-        factor = self.recall().precisions_cholesky[0]
-        return factor @ factor.T
-
-    def sample(self, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
-        """Draw rows.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-        random_state : int, RandomState or None, default=None
-            None uses the estimator's own.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features)
-        """
-        mean, loadings, noise, correlations = self._parts()
-        rng = check_random_state(self.random_state if random_state is None else random_state)
-        root = np.linalg.cholesky(correlations)
-        factors = rng.standard_normal((n_samples, len(root))) @ root.T
-        errors = rng.standard_normal((n_samples, len(mean))) * np.sqrt(noise)
-        return mean + factors @ loadings.T + errors
-
-    @added
-    def _criterion(self, X: Any, sample_weight: Any) -> tuple[float, float]:
-        """Minus twice the log-likelihood, and the number of rows."""
-        check_is_fitted(self)
-        X = self._check_data(X, reset=False)
-        n = len(X) if sample_weight is None else check_weights(sample_weight, X).sum()
-        return -2 * self.score(X, sample_weight=sample_weight) * n, float(n)
-
-    def bic(self, X: Any, sample_weight: Any = None) -> float:
-        """Bayesian information criterion; the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        sample_weight : array-like of shape (n_samples,), default=None
-            Their sum is the number of rows.
-
-        Returns
-        -------
-        float
-        """
-        deviance, n = self._criterion(X, sample_weight)
-        return deviance + self.n_parameters_ * math.log(n)
-
-    def aic(self, X: Any, sample_weight: Any = None) -> float:
-        """Akaike information criterion; the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        float
-        """
-        return self._criterion(X, sample_weight)[0] + 2 * self.n_parameters_

@@ -123,14 +123,17 @@ class FactorAnalysis(BaseFactorAnalysis):
 
     Examples
     --------
-    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.datasets import load_wine
     >>> from emlearn.decomposition import FactorAnalysis
-    >>> X = load_iris().data
-    >>> model = FactorAnalysis(1).fit(X)
-    >>> model.components_.round(2)
-    array([[ 0.73, -0.17,  1.75,  0.74]])
-    >>> model.transform(X[[0, 50, 100]]).round(1).ravel()
-    array([-1.3,  0.5,  1.3])
+    >>> X = load_wine().data
+    >>> model = FactorAnalysis(2, rotation="varimax", kaiser=True).fit(X)
+    >>> (model.components_ / X.std(axis=0)).round(1)[:, 5:]
+    array([[ 0.8,  0.9, -0.5,  0.6, -0.4,  0.7,  0.9,  0.4],
+           [ 0.3,  0.2, -0.1,  0.2,  0.8, -0.3, -0.1,  0.6]])
+    >>> model.transform(X[[0, 80, 160]]).round(1)
+    array([[ 1.1,  0.9],
+           [ 0.7, -1.4],
+           [-1.3,  0.4]])
     """
 
     _parameter_constraints: dict = {
@@ -193,7 +196,7 @@ class FactorAnalysis(BaseFactorAnalysis):
     # ---------------------------------------------------------------- model
 
     def _covariance(self, n_factors: int) -> Factor:
-        return Factor(n_factors, self.noise_floor)
+        return Factor(n_factors, self.noise_floor, steep=True)
 
     def _most(self, n_features: int) -> int:
         return n_features

@@ -12,6 +12,7 @@ from .._parameters import set_engine_parameters
 from ..base import EMMixin
 from ..distributions import GaussianParameters
 from ..distributions.covariance import ProbabilisticPrincipalComponents
+from ..exceptions import HeywoodWarning, warn_user
 from ._base import BaseFactorAnalysis
 
 __all__ = ["ProbabilisticPCA"]
@@ -67,6 +68,11 @@ class ProbabilisticPCA(BaseFactorAnalysis):
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (``n_features_in_``,)
 
+    Warns
+    -----
+    HeywoodWarning
+        Where the factors explain all of the rows.
+
     See Also
     --------
     FactorAnalysis : With a noise variance for each feature.
@@ -92,8 +98,8 @@ class ProbabilisticPCA(BaseFactorAnalysis):
     >>> round(model.noise_variance_, 4)
     0.0507
     >>> model.transform(X[:2]).round(2)
-    array([[-1.3 , -0.57],
-           [-1.31,  0.32]])
+    array([[-1.3 ,  0.58],
+           [-1.32, -0.32]])
     """
 
     _parameter_constraints: dict = {
@@ -128,14 +134,22 @@ class ProbabilisticPCA(BaseFactorAnalysis):
 
     def _covariance(self, n_factors: int) -> ProbabilisticPrincipalComponents:
         # below, the factor of a covariance would be rounding
-        least = 1e-12 if self._width() is None else max(1e-12, 4 * _EPS * self._width() ** 2)
-        return ProbabilisticPrincipalComponents(n_factors, least)
-
-    def _width(self) -> int | None:
-        return vars(self).get("n_features_in_")
+        d = vars(self).get("n_features_in_", 0)
+        return ProbabilisticPrincipalComponents(n_factors, max(1e-12, 4 * _EPS * d**2))
 
     def _most(self, n_features: int) -> int:
         return n_features - 1
+
+    def _set_fitted(self, result: Any, dtype: Any) -> None:
+        super()._set_fitted(result, dtype)
+        loadings, noise = result.parameters.loadings[0], result.parameters.noise_variances[0]
+        mean = np.diagonal(result.parameters.covariances[0]).mean()
+        if noise <= 1.001 * self._covariance(loadings.shape[1]).least * mean:
+            warn_user(
+                f"The {loadings.shape[1]} factors explain all of the rows, and noise_variance_ is the least that it can"
+                " be. Lower n_components.",
+                HeywoodWarning,
+            )
 
     def publish(self, parameters: GaussianParameters) -> dict[str, Any]:
         """The fitted attributes, by name."""

@@ -30,7 +30,7 @@ def rotate(
     kaiser : bool or None, default=None
         Rotate rows of unit length; None does so for promax.
     deviations : ndarray of shape (d,), default=1.0
-        Of the features: promax takes powers of loadings in units of these.
+        Of the features, in which loadings have no unit: promax takes powers of these.
 
     Returns
     -------
@@ -56,15 +56,15 @@ def rotate(
     gamma = 0.0 if method == "quartimax" else 1.0
     rotated = loadings @ _orthogonal(loadings / scale, gamma)
     correlations = np.eye(q)
+    units = np.broadcast_to(deviations, d)[:, None]
+    rotated = rotated / units
     if promax:
-        units = np.broadcast_to(deviations, d)[:, None]
-        rotated, correlations = _oblique(rotated / units)
-        rotated = rotated * units
+        rotated, correlations = _oblique(rotated)
     order = np.argsort(-np.square(rotated).sum(axis=0), kind="stable")
     rotated = rotated[:, order]
     top = rotated[np.abs(rotated).argmax(axis=0), np.arange(q)]
     signs = np.where(top < 0, -1.0, 1.0)
-    return rotated * signs, signs[:, None] * correlations[np.ix_(order, order)] * signs
+    return rotated * units * signs, signs[:, None] * correlations[np.ix_(order, order)] * signs
 
 
 def _orthogonal(loadings: np.ndarray, gamma: float) -> np.ndarray:

@@ -33,6 +33,9 @@ class Factor(Full):
     n_factors : int, default=1
     least : float, default=1e-8
         The least share of a variance that is noise.
+    steep : bool, default=False
+        Let noise that falls to nothing fall at once. Components of a mixture, which are still to
+        find their rows, are better off creeping.
 
     References
     ----------
@@ -47,12 +50,15 @@ class Factor(Full):
     exact = False
     low_rank = True
 
-    def __init__(self, n_factors: int = 1, least: float = _LEAST) -> None:
+    def __init__(self, n_factors: int = 1, least: float = _LEAST, steep: bool = False) -> None:
         self.n_factors = n_factors
         self.least = least
+        self.steep = steep
 
     def configure(self, n_factors: int) -> Self:
-        return self if n_factors == self.n_factors else type(self)(n_factors, self.least)
+        if n_factors == self.n_factors:
+            return self
+        return type(self)(n_factors, self.least, self.steep)
 
     def rank(self, n_features: int) -> int:
         """Columns of the loadings."""
@@ -161,8 +167,8 @@ class Factor(Full):
         sound = (noise > self.least * variances) & (noise < variances)
         return np.where(sound, noise, 0.5 * variances)
 
-    @staticmethod
     def _step(
+        self,
         covariances: np.ndarray,
         variances: np.ndarray,
         least: np.ndarray,
@@ -183,7 +189,8 @@ class Factor(Full):
         slope[held] = 0.0
         curvature[held[:, :, None] | held[:, None, :]] = 0.0
         index = np.arange(d)
-        ridge = np.where(slope > 0, np.clip(slope, _LEAST_RIDGE, _RIDGE), _RIDGE)
+        least_ridge = np.clip(slope, _LEAST_RIDGE, _RIDGE) if self.steep else _RIDGE
+        ridge = np.where(slope > 0, least_ridge, _RIDGE)
         curvature[:, index, index] += np.where(held, 1.0, ridge)
         change = np.linalg.solve(curvature, -slope[:, :, None])[:, :, 0]
         trial = np.clip(noise * np.exp(np.clip(change, -2.0, 2.0)), least, variances)

@@ -37,8 +37,8 @@ class ProbabilisticPrincipalComponents(Factor):
     name = "ppca"
     exact = True
 
-    def __init__(self, n_factors: int = 1, least: float = 0.0) -> None:
-        super().__init__(n_factors, least)
+    def __init__(self, n_factors: int = 1, least: float = 0.0, steep: bool = False) -> None:
+        super().__init__(n_factors, least, steep)
 
     def rank(self, n_features: int) -> int:
         return min(self.n_factors, n_features - 1)
