@@ -62,6 +62,7 @@ _REASONS: dict[str, dict[str, str]] = {
     },
     "Regressions are given their covariates: a missing cell of X has no distribution that it could be filled from.": {
         "missing cells": "MixtureRegressor",
+        "imputation": "MixtureRegressor",
     },
     "Its statistics are moments of the covariates about their mean, where a zero is a number like any other.": {
         "sparse rows": "MixtureRegressor",
@@ -119,6 +120,7 @@ _REASONS: dict[str, dict[str, str]] = {
     },
     "Its centres are means of whole rows, and distances from them: missing cells are not implemented.": {
         "missing cells": "KMeans",
+        "imputation": "KMeans",
     },
     "n_init='auto' is scikit-learn's: one start of k-means++, ten of others, which look at no result.": {
         "restarts, as many as it takes": "KMeans",
@@ -142,7 +144,10 @@ _REASONS: dict[str, dict[str, str]] = {
         "equal parameters": "KMeans",
     },
     "A document without a word and one that nobody counted are not told apart: counts that are missing are not"
-    " implemented.": {"missing cells": "LatentDirichletAllocation"},
+    " implemented.": {
+        "missing cells": "LatentDirichletAllocation",
+        "imputation": "LatentDirichletAllocation",
+    },
     "It has scikit-learn's parameters: topics begin at random draws, and a fit makes as many passes as it is told.": {
         "restarts, as many as it takes": "LatentDirichletAllocation",
         "starts": "LatentDirichletAllocation",
