@@ -353,43 +353,75 @@ static int FN(assign_sparse)(const em_sparse_points *rows, em_clusters *out)
     return 0;
 }
 
-/* What k-means++ asks of T candidates (T, d): the squared distances `least` (n,) where each would be a seed as well,
- * (T, n), and their weighted sums (T,). */
-static int FN(closer)(const em_points *rows, ptrdiff_t T, const double *candidates, const double *least, double *out,
-                      double *totals)
+/* Strips of all rows, one after the other, and their squared norms: what every seed of k-means++ is measured against. */
+static void FN(strips)(const em_points *rows, double *table, double *norms)
 {
-    FN(places) s;
-    void *memory;
     const ptrdiff_t n = rows->n, d = rows->d;
-    if (FN(open_places)(d, T, candidates, &s, &memory)) return -1;
-    for (ptrdiff_t t = 0; t < T; t++) totals[t] = 0.0;
-    for (ptrdiff_t start = 0; start < n; start += FN(TILE)) {
-        const ptrdiff_t m = n - start < FN(TILE) ? n - start : FN(TILE);
-        FN(turn)(rows, d, start, m, s.x);
-        for (ptrdiff_t g = 0; g * 3 * VL < m; g++) {
-            const vec *x = FN(group)(s.x, d, g);
-            const ptrdiff_t at = start + g * 3 * VL, left = n - at < 3 * VL ? n - at : 3 * VL;
-            vec norms[3] = {{0}, {0}, {0}};
-            for (ptrdiff_t j = 0; j < d; j++)
-                for (int v = 0; v < 3; v++) norms[v] += x[j * FN(S) + v] * x[j * FN(S) + v];
-            for (ptrdiff_t t = 0; t < T; t += 4) {
-                EM_PRODUCTS(d, x, s.panels + t * d, s.half + t)
-                vec table[4][3] = {{a00, a10, a20}, {a01, a11, a21}, {a02, a12, a22}, {a03, a13, a23}};
-                for (ptrdiff_t u = 0; u < 4 && t + u < T; u++) {
-                    for (int v = 0; v < 3; v++)
-                        table[u][v] = FN(max)(norms[v] - FN(set)(2.0) * table[u][v], (vec){0});
-                    const double *found = (const double *)table[u];
-                    double *to = out + (t + u) * n + at, sum = 0.0;
-                    for (ptrdiff_t i = 0; i < left; i++) {
-                        const double square = least && least[at + i] < found[i] ? least[at + i] : found[i];
-                        to[i] = square;
-                        sum += rows->weights ? rows->weights[at + i] * square : square;
-                    }
-                    totals[t + u] += sum;
-                }
+    for (ptrdiff_t start = 0; start < n; start += FN(W)) {
+        const ptrdiff_t m = n - start < FN(W) ? n - start : FN(W);
+        double *strip = table + start * d;
+        FN(turn)(rows, d, start, m, (vec *)strip);
+        for (ptrdiff_t v = 0; v < FN(S); v++) {
+            vec norm = {0};
+            for (ptrdiff_t j = 0; j < d; j++) {
+                const vec x = *(const vec *)(strip + j * FN(W) + v * VL);
+                norm += x * x;
             }
+            *(vec *)(norms + start + v * VL) = norm;
         }
     }
+}
+
+/* Squared distances of a vector of rows from a candidate, or `least` where that is less; gains their weighted sum. */
+EM_INLINE void FN(keep_least)(vec product, const double *norms, const double *least, const double *weights,
+                              ptrdiff_t left, double *out, vec *total)
+{
+    const vec square = EM_GREATER(*(const loose *)norms - FN(set)(2.0) * product, (vec){0});
+    if (left >= VL) {
+        vec found = square;
+        if (least) {
+            const vec before = *(const loose *)least;
+            found = EM_BLEND((ivec)(before < square), before, square);
+        }
+        *(loose *)out = found;
+        if (weights)
+            total[0] += *(const loose *)weights * found;
+        else
+            total[0] += found;
+        return;
+    }
+    for (ptrdiff_t i = 0; i < left; i++) {
+        out[i] = least && least[i] < square[i] ? least[i] : square[i];
+        total[0][0] += weights ? weights[i] * out[i] : out[i];
+    }
+}
+
+/* What k-means++ asks of T candidates (T, d): the squared distances `least` (n,) where each would be a seed as well,
+ * (T, n), and their weighted sums (T,). */
+static int FN(closer)(ptrdiff_t n, ptrdiff_t d, const double *table, const double *norms, const double *weights,
+                      ptrdiff_t T, const double *candidates, const double *least, double *out, double *totals)
+{
+    const ptrdiff_t Tp = (T + 3) / 4 * 4;
+    char *memory = (char *)malloc((size_t)(Tp * (d + 1) * 8 + Tp * (ptrdiff_t)sizeof(vec) + 64));
+    if (!memory) return -1;
+    vec *sums = (vec *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
+    double *panels = (double *)(sums + Tp), *half = panels + Tp * d;
+    memset(sums, 0, (size_t)Tp * sizeof(vec));
+    FN(panels)(T, d, candidates, panels, half);
+    for (ptrdiff_t at = 0; at < n; at += 3 * VL) {
+        const vec *x = FN(group)((const vec *)table, d, at / (3 * VL));
+        for (ptrdiff_t t = 0; t < T; t += 4) {
+            EM_PRODUCTS(d, x, panels + t * d, half + t)
+            const vec products[4][3] = {{a00, a10, a20}, {a01, a11, a21}, {a02, a12, a22}, {a03, a13, a23}};
+            for (ptrdiff_t u = 0; u < 4 && t + u < T; u++)
+                for (ptrdiff_t v = 0; v < 3 && at + v * VL < n; v++) {
+                    const ptrdiff_t i = at + v * VL;
+                    FN(keep_least)(products[u][v], norms + i, least ? least + i : NULL, weights ? weights + i : NULL,
+                                   n - i, out + (t + u) * n + i, sums + t + u);
+                }
+        }
+    }
+    for (ptrdiff_t t = 0; t < T; t++) totals[t] = FN(sum)(sums[t]);
     free(memory);
     return 0;
 }
