@@ -1,8 +1,8 @@
 """Full fits of KMeans beside scikit-learn's, from the same start.
 
 Two columns: from given centres, and from the default start, k-means++. Both make the same iterations from the same
-draws, and the inertia of both is asserted to be the same before they are timed, in turn, with the threads that each takes
-by itself. Rows are of overlapping spherical clusters, so that a fit has something to do.
+draws, and the inertia of both is asserted to be the same before they are timed, in turn, with the threads that each
+takes by itself. Rows are of overlapping spherical clusters, so that a fit has something to do.
 """
 
 from __future__ import annotations

@@ -75,8 +75,8 @@ def test_sparse(n, d, K, weighted):
         close(ours, theirs)
         close(ours, twin.assign(rows.toarray(), centres, nothing, weights))
         close(kernel.spread(rows, weights), twin.spread(rows.toarray(), weights))
-        candidates = (rows, centres, nothing, None, weights)
-        close(kernel.closer(*candidates), twin.closer(rows.toarray(), *candidates[1:]))
+        ours = kernel.measured(rows, nothing, weights).closer(centres)
+        close(ours, twin.measured(rows.toarray(), nothing, weights).closer(centres))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -87,8 +87,10 @@ def test_candidates(n, d, K, weighted):
     least = np.random.RandomState(4).gamma(d, size=n)
     for Y in layouts(X):
         for before in (None, least):
-            arguments = (Y, centres, origin, before, weights)
-            close(kernel.closer(*arguments), twin.closer(*arguments))
+            ours, theirs = (
+                k.measured(Y, origin, weights).closer(centres, before) for k in (kernel, twin)
+            )
+            close(ours, theirs)
 
 
 def test_the_twin_is_the_definition():
@@ -102,7 +104,7 @@ def test_the_twin_is_the_definition():
         own = labels == k
         assert counts[k] == pytest.approx(weights[own].sum())
         np.testing.assert_allclose(sums[k], weights[own] @ (X[own] - origin), atol=1e-12)
-    least, totals = twin.closer(X, centres, origin, None, weights)
+    least, totals = twin.measured(X, origin, weights).closer(centres)
     np.testing.assert_allclose(least, table.T, atol=1e-12)
     np.testing.assert_allclose(totals, weights @ table)
     weight, mean, scatter = twin.spread(X, weights)
@@ -146,6 +148,6 @@ def test_wrong_shapes_are_refused():
         with pytest.raises(ValueError, match="are needed"):
             kernel.assign(*arguments)
     with pytest.raises(ValueError, match="are needed"):
-        kernel.closer(X, centres, origin, weights[:5])
+        kernel.measured(X, origin).closer(centres, weights[:5])
     with pytest.raises(ValueError, match="is not one of"):
         kernel.use_instruction_set("abacus")

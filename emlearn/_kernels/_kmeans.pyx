@@ -36,7 +36,9 @@ cdef extern from "kmeans_kernel.h" nogil:
         const char *name
         int (*assign)(const em_points *, em_clusters *) noexcept nogil
         int (*assign_sparse)(const em_sparse_points *, em_clusters *) noexcept nogil
-        int (*closer)(const em_points *, ptrdiff_t, const double *, const double *, double *, double *) noexcept nogil
+        void (*strips)(const em_points *, double *, double *) noexcept nogil
+        int (*closer)(ptrdiff_t, ptrdiff_t, const double *, const double *, const double *, ptrdiff_t, const double *,
+                      const double *, double *, double *) noexcept nogil
     const em_kmeans_instructions em_known_kmeans[]
     int em_chosen, EM_N_KNOWN
     int em_supported(int)
@@ -158,35 +160,59 @@ cdef int _assign_sparse(X, sample_weight, em_clusters *out) except -1:
     return 0
 
 
-def closer(X, candidates, origin, least=None, sample_weight=None):
-    """Squared distances (T, n) if each candidate were a seed as well, and their sums; see the twin."""
-    cdef em_points rows
-    cdef const double[:, ::1] points
-    cdef const double[::1] least_view
-    cdef const double *before = NULL
-    cdef double[:, ::1] out_view
-    cdef double[::1] totals_view
-    cdef ptrdiff_t T
-    cdef int failed
-    if sparse.issparse(X):
-        return twin.closer(X, candidates, origin, least, sample_weight)
-    _read(X, origin, sample_weight, &rows)
-    points = candidates
-    T = points.shape[0]
-    if points.shape[1] != rows.d or T == 0:
-        raise ValueError(f"candidates of {rows.d} features are needed, got {candidates.shape}")
-    if least is not None:
-        least_view = least
-        if least_view.shape[0] != rows.n:
-            raise ValueError(f"{rows.n} distances are needed, got {least_view.shape[0]}")
-        before = &least_view[0]
-    out, totals = np.empty((T, rows.n)), np.empty(T)
-    out_view, totals_view = out, totals
-    with nogil:
-        failed = em_known_kmeans[em_chosen].closer(&rows, T, &points[0, 0], before, &out_view[0, 0], &totals_view[0])
-    if failed:
-        raise MemoryError("no memory for the buffers of the start")
-    return out, totals
+class Measured:
+    """Rows as k-means++ measures distances from them; see the twin."""
+
+    def __init__(self, X, origin, sample_weight=None):
+        cdef em_points rows
+        cdef double[::1] table_view, norms_view
+        _read(X, origin, sample_weight, &rows)
+        self.shape, self.sample_weight = X.shape, sample_weight
+        # whole strips of any instruction set, the largest of which are 24 rows; vectors are at multiples of 64 bytes
+        n = -(-X.shape[0] // 24) * 24
+        memory = np.empty(n * (X.shape[1] + 1) + 8)
+        skip = (-memory.ctypes.data % 64) // 8
+        self.table = memory[skip : skip + n * X.shape[1]]
+        self.norms = memory[skip + n * X.shape[1] :][:n]
+        self.chosen = em_chosen
+        table_view, norms_view = self.table, self.norms
+        with nogil:
+            em_known_kmeans[em_chosen].strips(&rows, &table_view[0], &norms_view[0])
+
+    def closer(self, const double[:, ::1] candidates, least=None):
+        """Squared distances (T, n) if each candidate were a seed as well, and their sums; see the twin."""
+        cdef const double[::1] table = self.table, norms = self.norms, view
+        cdef const double *before = NULL
+        cdef const double *weights = NULL
+        cdef double[:, ::1] out_view
+        cdef double[::1] totals_view
+        cdef ptrdiff_t T = candidates.shape[0], n = self.shape[0], d = self.shape[1]
+        cdef int failed, chosen = self.chosen
+        if candidates.shape[1] != d or T == 0:
+            raise ValueError(f"candidates of {d} features are needed, got {candidates.shape[1]}")
+        if least is not None:
+            view = least
+            if view.shape[0] != n:
+                raise ValueError(f"{n} distances are needed, got {view.shape[0]}")
+            before = &view[0]
+        if self.sample_weight is not None:
+            view = self.sample_weight
+            weights = &view[0]
+        out, totals = np.empty((T, n)), np.empty(T)
+        out_view, totals_view = out, totals
+        with nogil:
+            failed = em_known_kmeans[chosen].closer(
+                n, d, &table[0], &norms[0], weights, T, &candidates[0, 0], before, &out_view[0, 0], &totals_view[0])
+        if failed:
+            raise MemoryError("no memory for the buffers of the start")
+        return out, totals
+
+
+def measured(X, origin, sample_weight=None):
+    """Rows to measure distances from; see the twin."""
+    if sparse.issparse(X) or X.size > twin.MOST_MEASURED:
+        return twin.measured(X, origin, sample_weight)
+    return Measured(X, origin, sample_weight)
 
 
 def spread(X, sample_weight=None):

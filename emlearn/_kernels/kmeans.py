@@ -10,6 +10,9 @@ from scipy import sparse
 # numbers of a table of products that is made at a time
 _NUMBERS = 2**20
 
+#: numbers of a table that may be copied to measure distances in it
+MOST_MEASURED = 2**26
+
 
 def assign(X, centres, origin, sample_weight=None, totals=True):
     """The nearest centre of each row, of equals the first, and what the clusters add up to.
@@ -59,36 +62,58 @@ def assign(X, centres, origin, sample_weight=None, totals=True):
     return labels, squares, counts, sums, float(weight @ squares)
 
 
-def closer(X, candidates, origin, least=None, sample_weight=None):
-    """What k-means++ asks: squared distances from the seeds, if each candidate were one as well.
+class Measured:
+    """Rows as k-means++ measures distances from them.
 
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n, d)
-    candidates : ndarray of shape (T, d)
-        About the origin.
     origin : ndarray of shape (d,)
-    least : ndarray of shape (n,) or None
-        Squared distances from the seeds so far.
     sample_weight : ndarray of shape (n,) or None
-
-    Returns
-    -------
-    squares : ndarray of shape (T, n)
-    totals : ndarray of shape (T,)
-        Their weighted sums.
     """
-    rows = X.astype(np.float64) if sparse.issparse(X) else X - origin
-    if sparse.issparse(X):
-        norms = np.asarray(rows.multiply(rows).sum(axis=1)).ravel()
-    else:
-        norms = np.einsum("ij,ij->i", rows, rows)
-    half = 0.5 * np.einsum("tj,tj->t", candidates, candidates)
-    squares = norms - 2.0 * ((rows @ candidates.T).T - half[:, None])
-    np.maximum(squares, 0.0, out=squares)
-    if least is not None:
-        np.minimum(squares, least, out=squares)
-    return squares, squares.sum(axis=1) if sample_weight is None else squares @ sample_weight
+
+    def __init__(self, X, origin, sample_weight=None):
+        self.X, self.origin, self.sample_weight = X, origin, sample_weight
+
+    def closer(self, candidates, least=None):
+        """Squared distances from the seeds, if each candidate were one as well.
+
+        Parameters
+        ----------
+        candidates : ndarray of shape (T, d)
+            About the origin.
+        least : ndarray of shape (n,) or None
+            Squared distances from the seeds so far.
+
+        Returns
+        -------
+        squares : ndarray of shape (T, n)
+        totals : ndarray of shape (T,)
+            Their weighted sums.
+        """
+        n, T = self.X.shape[0], len(candidates)
+        half = 0.5 * np.einsum("tj,tj->t", candidates, candidates)
+        squares = np.empty((T, n))
+        step = max(1, _NUMBERS // max(T, self.X.shape[1]))
+        for at in range(0, n, step):
+            rows = self.X[at : at + step]
+            if sparse.issparse(rows):
+                rows = rows.astype(np.float64)
+                norms = np.asarray(rows.multiply(rows).sum(axis=1)).ravel()
+            else:
+                rows = rows - self.origin
+                norms = np.einsum("ij,ij->i", rows, rows)
+            squares[:, at : at + step] = norms - 2.0 * ((rows @ candidates.T).T - half[:, None])
+        np.maximum(squares, 0.0, out=squares)
+        if least is not None:
+            np.minimum(squares, least, out=squares)
+        weight = self.sample_weight
+        return squares, squares.sum(axis=1) if weight is None else squares @ weight
+
+
+def measured(X, origin, sample_weight=None):
+    """Rows to measure distances from."""
+    return Measured(X, origin, sample_weight)
 
 
 def spread(X, sample_weight=None):

@@ -67,15 +67,17 @@ typedef struct {
     const char *name;
     int (*assign)(const em_points *, em_clusters *);
     int (*assign_sparse)(const em_sparse_points *, em_clusters *);
-    int (*closer)(const em_points *, ptrdiff_t, const double *, const double *, double *, double *);
+    void (*strips)(const em_points *, double *, double *);
+    int (*closer)(ptrdiff_t, ptrdiff_t, const double *, const double *, const double *, ptrdiff_t, const double *,
+                  const double *, double *, double *);
 } em_kmeans_instructions;
 
 static const em_kmeans_instructions em_known_kmeans[] = {
 #ifdef EM_X86
-    {"AVX-512", em_assign_avx512, em_assign_sparse_avx512, em_closer_avx512},
-    {"AVX2", em_assign_avx2, em_assign_sparse_avx2, em_closer_avx2},
+    {"AVX-512", em_assign_avx512, em_assign_sparse_avx512, em_strips_avx512, em_closer_avx512},
+    {"AVX2", em_assign_avx2, em_assign_sparse_avx2, em_strips_avx2, em_closer_avx2},
 #endif
-    {"baseline", em_assign_baseline, em_assign_sparse_baseline, em_closer_baseline},
+    {"baseline", em_assign_baseline, em_assign_sparse_baseline, em_strips_baseline, em_closer_baseline},
 };
 
 /* Weight, mean (d,) and the sum of squares about it, in two passes over the block. */

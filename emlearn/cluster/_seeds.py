@@ -53,9 +53,8 @@ def far_apart(
     n = X.shape[0]
     weight = np.ones(n) if sample_weight is None else sample_weight
     seeds = [int(random_state.choice(n, p=weight / weight.sum()))]
-    squares, totals = kernel.closer(
-        X, rows_at(X, np.array(seeds)) - origin, origin, None, sample_weight
-    )
+    rows = kernel.measured(X, origin, sample_weight)
+    squares, totals = rows.closer(rows_at(X, np.array(seeds)) - origin)
     least, total = squares[0], totals[0]
     n_trials = 2 + int(np.log(n_clusters))
     while len(seeds) < n_clusters:
@@ -65,7 +64,7 @@ def far_apart(
             tried = np.minimum(np.searchsorted(reached, draws), n - 1)
         else:  # all rows are seeds already
             tried = np.full(n_trials, np.flatnonzero(weight)[0])
-        squares, totals = kernel.closer(X, rows_at(X, tried) - origin, origin, least, sample_weight)
+        squares, totals = rows.closer(rows_at(X, tried) - origin, least)
         best = int(np.argmin(totals))
         least, total = squares[best], totals[best]
         seeds.append(int(tried[best]))
