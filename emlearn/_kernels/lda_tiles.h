@@ -166,6 +166,10 @@ EM_INLINE ptrdiff_t FN(read_document)(const em_documents *x, ptrdiff_t i, const 
     double *rows = (double *)b->rows, *g = (double *)b->gamma, *a = (double *)b->alpha;
     for (ptrdiff_t j = 0; j < padded; j++) {
         double *row = rows + j * Kp;
+        if (j + 8 < m) { /* words are anywhere in the table */
+            const char *coming = (const char *)(x->table + (ptrdiff_t)x->words[begin + j + 8] * K);
+            for (ptrdiff_t at = 0; at < K * 8; at += 64) __builtin_prefetch(coming + at);
+        }
         if (j < m)
             memcpy(row, x->table + (ptrdiff_t)x->words[begin + j] * K, (size_t)K * 8);
         else
@@ -350,6 +354,10 @@ static int FN(documents)(const em_documents *x, double *gamma, double *bounds, d
         const double *restrict shares = (const double *)b.shares;
         for (ptrdiff_t j = 0; j < m; j++) {
             double *restrict line = words + (ptrdiff_t)x->words[begin + j] * K;
+            if (j + 8 < m) {
+                const char *coming = (const char *)(words + (ptrdiff_t)x->words[begin + j + 8] * K);
+                for (ptrdiff_t at = 0; at < K * 8; at += 64) __builtin_prefetch(coming + at, 1);
+            }
             const double r = weight * b.ratios[j];
             for (ptrdiff_t k = 0; k < K; k++) line[k] += r * shares[k];
         }
