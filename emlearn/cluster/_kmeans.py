@@ -206,7 +206,8 @@ class KMeans(
         assert parts is not None
         weight, mean, scatter = parts
         unit = scatter / weight if scatter > 0 else 1.0
-        model = KMeansModel(mean, unit, self.tol * scatter / weight / len(mean))
+        gain = self.tol if self._setting("algorithm") == "online" else None
+        model = KMeansModel(mean, unit, self.tol * scatter / weight / len(mean), gain)
         model.initial_parameters = partial(self._first_centres, model)
         return model
 

@@ -31,10 +31,19 @@ class KMeansModel:
         The mean squared distance of a row from the mean.
     least_shift : float, default=0.0
         The run rests where an M-step moves the centres by no more, squared and summed over all of them.
+    least_gain : float, default=None
+        The run rests where the objective changed by less: in online EM centres always move.
     """
 
-    def __init__(self, origin: np.ndarray, unit: float = 1.0, least_shift: float = 0.0) -> None:
-        self.origin, self.unit, self.least_shift = origin, unit, least_shift
+    def __init__(
+        self,
+        origin: np.ndarray,
+        unit: float = 1.0,
+        least_shift: float = 0.0,
+        least_gain: float | None = None,
+    ) -> None:
+        self.origin, self.unit = origin, unit
+        self.least_shift, self.least_gain = least_shift, least_gain
         self.zero = np.zeros_like(origin)
 
     def about(self, X: Any) -> np.ndarray:
@@ -78,8 +87,12 @@ class KMeansModel:
             centres[~alive] = centres[weight.argmax()]
         return centres + found.origin
 
-    def at_rest(self, old: np.ndarray, new: np.ndarray, statistics: Clusters) -> str | None:
-        """Why a run ends after this M-step, as in scikit-learn; None where it goes on."""
+    def at_rest(self, old: np.ndarray, new: np.ndarray, objectives: list[float]) -> str | None:
+        """Why a run ends after this iteration, as in scikit-learn; None where it goes on."""
+        if self.least_gain is not None:
+            if len(objectives) > 1 and abs(objectives[-1] - objectives[-2]) < self.least_gain:
+                return f"a pass changed the objective by less than {self.least_gain:g}"
+            return None
         shift = float(np.sum((new - old) ** 2))
         if shift == 0.0:  # what follows from unchanged labels, to the bit
             return "strict convergence, no row changed its cluster"

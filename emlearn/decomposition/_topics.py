@@ -225,7 +225,7 @@ class TopicModel:
             parameters.components - parameters.eta, n * (digammas[:-1] - digammas[-1]), n
         )
 
-    def rests(self, objectives: list[float]) -> bool:
+    def at_rest(self, old: Topics, new: Topics, objectives: list[float]) -> str | None:
         """scikit-learn's rule: perplexities ``evaluate_every`` iterations apart differ by less than ``perp_tol``."""
         n, every = len(objectives), self.evaluate_every
         seen = every > 0 and n > 0 and n % every == 0
@@ -233,9 +233,11 @@ class TopicModel:
             line = f"iteration: {n} of max_iter: {self.n_iter}"
             print(f"{line}, perplexity: {self._perplexity(objectives[-1]):.4f}" if seen else line)
         if not seen or n < 2 * every:
-            return False
+            return None
         change = self._perplexity(objectives[-1]) - self._perplexity(objectives[-1 - every])
-        return abs(change) < self.perp_tol
+        if abs(change) >= self.perp_tol:
+            return None
+        return f"the perplexity changed by less than perp_tol={self.perp_tol:g}"
 
     def _perplexity(self, objective: float) -> float:
         return perplexity(objective, self.n_words)

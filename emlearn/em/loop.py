@@ -43,9 +43,8 @@ class Problem(Protocol):
     # to ``new``; ``statistics`` and ``objective`` are those of ``old``. Without it, that objective itself.
     # between(old, new, fraction) -> parameters, where an M-step is a step that may go too far, such as Newton's: it is
     # halved while the objective falls.
-    # Optional: at_rest(old, new, statistics) -> str or None, why a run of batch EM ends after this M-step, None where
-    # it goes on. Without it, the rule compares with ``tol``.
-    # rests(objectives) -> bool, a rule of the problem's own: of the objectives after each M-step. Without it, ``tol``.
+    # at_rest(old, new, objectives) -> str or None, a rule of the problem's own, of the parameters before an iteration and
+    # after it and the objectives so far: why the run ends here, None where it goes on. Without it, ``tol``.
     # for_run() -> Problem, called once for each run, and the ``memory`` of what it gives.
 
 
@@ -179,7 +178,7 @@ def run(
     """
     if saved is not None:
         parameters, previous = saved["parameters"], saved["previous"]
-    for_run, rests = getattr(problem, "for_run", None), getattr(problem, "rests", None)
+    for_run = getattr(problem, "for_run", None)
     problem = problem if for_run is None else for_run()
     state = (variant or RunState)(problem, parameters, previous, monitor)
     if saved is not None:
@@ -187,6 +186,7 @@ def run(
     if begun is not None:
         begun(state)
     while state.n_iter < max_iter:
+        before = state.parameters
         try:
             rise, change = state.step()
         except SingularError as error:
@@ -194,10 +194,9 @@ def run(
                 raise
             detail = f"M-step {state.n_iter + 1} was singular: {error}"
             return state.result(StopReason.SINGULAR, detail)
-        if rests is not None and rests(state.objectives):
-            return state.result(StopReason.CONVERGED, "the model's own rule says so")
-        if rests is None and state.rests(change, tol):
-            return state.result(StopReason.CONVERGED, state.rest_sentence(tol))
+        rest = state.at_rest(before, change, tol)
+        if rest is not None:
+            return state.result(StopReason.CONVERGED, rest)
         if accelerator is not None and not state.stopped and state.n_iter < max_iter:
             state.leap(accelerator, rise)
         if state.stopped:
@@ -232,9 +231,6 @@ class RunState:
         )
         self.bound = getattr(problem, "bound", _own_objective)
         self.between = getattr(problem, "between", None)
-        self.at_rest = getattr(problem, "at_rest", None)
-        #: of a problem that says itself when it rests: why it does, after the last EM step
-        self.rest: str | None = None
         self.n_e_steps = self.n_iter = 0
         self.objectives: list[float] = []
         self.stopped = False
@@ -272,8 +268,6 @@ class RunState:
             allowed = self.problem.ascent(self.parameters, parameters, self.statistics)
             if rise < min(allowed, 0.0) - _NOISE * max(1.0, abs(objective)):
                 self.fell = (self.n_iter + 1, -rise)
-        if self.at_rest is not None:
-            self.rest = self.at_rest(self.parameters, parameters, self.statistics)
         self._keep(parameters, statistics, objective, bound, change)
         return rise, change
 
@@ -337,13 +331,20 @@ class RunState:
             memory.restore(kept)
         accelerator.judge(accepted, path if accepted else [self.statistics])
 
+    def at_rest(self, before: Any, change: float, tol: float) -> str | None:
+        """Why the run ends here, by the rule of the problem or of the variant; None where it goes on."""
+        own = getattr(self.problem, "at_rest", None)
+        if own is not None:
+            return own(before, self.parameters, self.objectives)
+        return self.rest_sentence(tol) if self.rests(change, tol) else None
+
     def rests(self, change: float, tol: float) -> bool:
         """Whether the run has come to rest."""
-        return abs(change) < tol if self.at_rest is None else self.rest is not None
+        return abs(change) < tol
 
     def rest_sentence(self, tol: float) -> str:
         """Why that is rest."""
-        return self.rest or f"the objective changed by less than tol={tol:g}"
+        return f"the objective changed by less than tol={tol:g}"
 
     def limit_sentence(self, max_iter: int) -> str:
         """What was done where the run did not come to rest."""

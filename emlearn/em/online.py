@@ -122,9 +122,6 @@ class OnlineState(RunState):
         self._keep(parameters, statistics, objective, objective, change)
         return math.inf, change
 
-    def rests(self, change: float, tol: float) -> bool:
-        return abs(change) < tol
-
     def rest_sentence(self, tol: float) -> str:
         return f"a pass changed the objective by less than tol={tol:g}"
 

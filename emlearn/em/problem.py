@@ -47,8 +47,8 @@ class ModelProblem:
     Parameters
     ----------
     model : object
-        ``e_step``, ``m_step``, ``prepare``, ``log_prior``, ``ascent`` and, if it has them, ``bound``, ``at_rest``,
-        ``rests`` and ``new_memory``; one that is ``stepwise`` has ``between``.
+        ``e_step``, ``m_step``, ``prepare``, ``log_prior``, ``ascent`` and, if it has them, ``bound``, ``at_rest``
+        and ``new_memory``; one that is ``stepwise`` has ``between``.
     source : Source
     workers : Workers or None
     mode : PosteriorMode
@@ -68,8 +68,6 @@ class ModelProblem:
             self.between = model.between
         if hasattr(model, "at_rest"):
             self.at_rest = model.at_rest
-        if hasattr(model, "rests"):
-            self.rests = model.rests
         #: what a run keeps of the rows, where the model wants something kept
         self.memory: Memory | None = None
         # a model whose units may be long maps over their rows in the same threads
