@@ -18,6 +18,7 @@ NAMES = (
     "variants",
     "dask",
     "starts",
+    "missing",
 )
 
 
