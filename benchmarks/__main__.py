@@ -19,6 +19,7 @@ NAMES = (
     "dask",
     "starts",
     "missing",
+    "impute",
 )
 
 

@@ -15,6 +15,7 @@ from .hmm import (
     PoissonHMM,
     StudentTHMM,
 )
+from .impute import EMImputer
 from .mixture import (
     BayesianGaussianMixture,
     BernoulliMixture,
@@ -43,6 +44,7 @@ __all__ = [
     "BernoulliMixture",
     "CategoricalHMM",
     "CategoricalMixture",
+    "EMImputer",
     "EMMixin",
     "GammaHMM",
     "GammaMixture",

@@ -81,6 +81,7 @@ ALLOWED = {
         "mixture",
     },
     "model_selection": {"distributions", "em.shared", "exceptions", "mixture"},
+    "impute": {"_data", "distributions", "exceptions", "mixture"},
     "datasets": set(),
     "testing": {"_blocks", "callbacks", "distributions", "em", "exceptions", "latent", "mixture"},
     "_show_versions": {"_kernels"},

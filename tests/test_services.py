@@ -20,6 +20,7 @@ from emlearn.hmm import (
     PoissonHMM,
     StudentTHMM,
 )
+from emlearn.impute import EMImputer
 from emlearn.mixture import (
     BayesianGaussianMixture,
     BernoulliMixture,
@@ -89,6 +90,7 @@ EXAMPLES = {
         MixtureSelector(PoissonMixture(max_iter=5), {"n_components": [2, 3]}),
         COUNTS,
     ),
+    EMImputer: (EMImputer(n_components=2), NUMBERS @ np.array([[1.0, 0.4, 0.2], [0.0, 1.0, 0.7]])),
     GaussianHMM: (GaussianHMM(3), NUMBERS),
     GMMHMM: (GMMHMM(2, n_mix=2), TWINS),
     StudentTHMM: (StudentTHMM(3), TAILS),

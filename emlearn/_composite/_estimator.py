@@ -28,6 +28,7 @@ from ..em.statistics import Joint, Statistics
 from ..em.units import Units
 from ..exceptions import DegenerateComponentsWarning, UnobservedColumnsError, warn_user
 from ._constrained import ConstrainedMixin
+from ._impute import ImputeMixin
 from ._match import match_start
 from ._model import CompositeModel, Fitted, Parameters
 from ._short_runs import ShortRuns
@@ -38,7 +39,7 @@ __all__ = ["CompositeEstimator"]
 _SMALL = 100_000
 
 
-class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
+class CompositeEstimator(ImputeMixin, ConstrainedMixin, EMMixin, BaseEstimator, ABC):
     """What depends neither on the latent structure nor on the family.
 
     A subclass names its family, whose hyper-parameters are among its own, and assembles the model.
@@ -323,15 +324,21 @@ class CompositeEstimator(ConstrainedMixin, EMMixin, BaseEstimator, ABC):
         return tags
 
     def _check_data(self, X: Any, *, reset: bool, finite: bool = True) -> Any:
+        return self._encode_rows(self._read_rows(X, reset=reset, finite=finite), reset=reset)
+
+    def _read_rows(self, X: Any, *, reset: bool, finite: bool = True) -> Any:
+        """The rows as the user has them, checked."""
         distribution = self._full_distribution()
         if distribution.takes_frames:
-            X = check_frame(self, X, reset=reset)
-        else:
-            if sparse.issparse(X) and X.format == "csr" and not X.has_canonical_format:
-                X = X.copy()  # validation sums duplicates in place
-            finite = finite or not distribution.checks_finite
-            X = check_data(self, X, reset=reset, finite=finite, **distribution.check_arguments)
-        X, learned = distribution.encode(
+            return check_frame(self, X, reset=reset)
+        if sparse.issparse(X) and X.format == "csr" and not X.has_canonical_format:
+            X = X.copy()  # validation sums duplicates in place
+        finite = finite or not distribution.checks_finite
+        return check_data(self, X, reset=reset, finite=finite, **distribution.check_arguments)
+
+    def _encode_rows(self, X: Any, *, reset: bool) -> Any:
+        """The same as numbers that the family computes with."""
+        X, learned = self._full_distribution().encode(
             X, None if reset else Fitted(self), partial(column_name, self)
         )
         if reset:

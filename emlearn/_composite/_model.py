@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,12 +136,26 @@ class CompositeModel:
         self, parameters: Parameters, X: Any, labels: np.ndarray | None = None
     ) -> np.ndarray:
         """The posterior (n, K) of rows, or of the rows of units."""
+        return self.posteriors(parameters, X, [SOFT], labels)[0]
+
+    def posteriors(
+        self,
+        parameters: Parameters,
+        X: Any,
+        modes: Sequence[PosteriorMode],
+        labels: np.ndarray | None = None,
+    ) -> list[np.ndarray]:
+        """What each of some modes makes of the posterior (n, K) of rows, or of the rows of units."""
         units = {"ends": X.ends} if isinstance(X, Units) else {}
         distribution = self.distribution
         features = distribution.features(X.rows if units else X)
         table, _ = distribution.log_density(parameters.components, features)
-        modes = modes_of(SOFT, labels)
-        return self.latent.posterior(parameters.latent, table, None, **units, **modes)[0]
+        return [
+            self.latent.posterior(
+                parameters.latent, table, None, **units, **modes_of(mode, labels)
+            )[0]
+            for mode in modes
+        ]
 
     def log_prior(self, parameters: Parameters) -> float:
         """Log-density of the parameters under the priors."""

@@ -5,12 +5,30 @@ from sklearn.utils import Bunch
 from ._base import load_csv
 
 __all__ = [
+    "load_airquality",
     "load_earthquakes",
     "load_faithful",
     "load_geyser",
     "load_linkage",
     "load_london_deaths",
 ]
+
+_AIRQUALITY = """\
+Air quality in New York, May to September 1973
+----------------------------------------------
+
+153 rows, one day each, in their order; 37 values of ozone and 7 of solar radiation are missing.
+
+ozone             mean from 1 to 3 p.m., Roosevelt Island, parts per billion
+solar_radiation   from 8 a.m. to noon, Central Park, 4000 to 7700 angstroms, langleys
+wind              mean at 7 and 10 a.m., LaGuardia Airport, miles per hour
+temperature       maximum of the day, LaGuardia Airport, degrees Fahrenheit
+
+Source: the data set `airquality` of R, from
+J. M. Chambers, W. S. Cleveland, B. Kleiner and P. A. Tukey (1983), Graphical Methods for Data
+Analysis, Wadsworth, Belmont, CA. They have the ozone from the New York State Department of
+Conservation, the weather from the National Weather Service.
+"""
 
 _FAITHFUL = """\
 Eruptions of the Old Faithful geyser, Yellowstone National Park
@@ -289,3 +307,35 @@ def load_geyser(*, as_frame: bool = False) -> Bunch:
     (105, 0)
     """
     return load_csv("geyser", _GEYSER, as_frame=as_frame, apart={"long": "long"})
+
+
+def load_airquality(*, as_frame: bool = False) -> Bunch:
+    """Load 153 days of air quality in New York, some of whose values are missing.
+
+    Parameters
+    ----------
+    as_frame : bool, default=False
+        Whether ``data`` is a pandas DataFrame (needs pandas) instead of an array.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        data : ndarray or DataFrame of shape (153, 4)
+            Ozone, solar radiation, wind and temperature of each day from 1 May to 30 September
+            1973, in their order; NaN where a value is missing.
+        feature_names : list of str
+            ``["ozone", "solar_radiation", "wind", "temperature"]``.
+        frame : DataFrame of shape (153, 4)
+            The same; only with ``as_frame=True``.
+        DESCR : str
+            The data, their units and their source.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emlearn.datasets import load_airquality
+    >>> air = load_airquality()
+    >>> air.data.shape, np.isnan(air.data).sum(axis=0)
+    ((153, 4), array([37,  7,  0,  0]))
+    """
+    return load_csv("airquality", _AIRQUALITY, as_frame=as_frame)

@@ -27,7 +27,7 @@ def maximise_gamma(
     ----------
     mean, log_mean : ndarray of shape (K, d)
         Means of the values, and of their logarithms.
-    weight : ndarray of shape (K,)
+    weight : ndarray of shape (K, d) or (K, 1)
     shapes, scales : Held
 
     Returns
@@ -50,15 +50,15 @@ def maximise_gamma(
         a = np.where(scales.fixed, invert_digamma(log_mean - np.log(scales.put(mean))), a)
     a = shapes.put(a)
     b = scales.put(mean / a)
-    groups = shapes.groups or scales.groups
+    groups, weight = shapes.groups or scales.groups, np.broadcast_to(weight, mean.shape)
     for members in groups:
         one = members[0]
-        some = weight[members] > 0
         for j in np.flatnonzero(shapes.pooled[one] | scales.pooled[one]):
+            some = weight[members, j] > 0
             if not some.any():
                 continue
             used = members[some]
-            w = weight[used] / weight[used].sum()
+            w = weight[used, j] / weight[used, j].sum()
             if shapes.pooled[one, j] and scales.pooled[one, j]:
                 whole = w @ mean[used, j]
                 both = np.log(whole) - w @ log_mean[used, j]

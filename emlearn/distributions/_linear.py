@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from numbers import Real
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
@@ -16,6 +16,7 @@ from scipy.special import gammaln
 from ..em.statistics import Sums
 from ..exceptions import SingularError
 from ._base import Distribution, Fold, Prior
+from ._cells import fill_cells, put_draws
 
 __all__ = [
     "ConjugatePrior",
@@ -40,8 +41,8 @@ class Rows(NamedTuple):
         T(x).
     base : ndarray of shape (n,) or float
         The part of the log-density that no parameter touches.
-    seen : ndarray of shape (n, V), or None
-        1 where there is a value, 0 where it is missing (and ``values`` 0); None where none is.
+    seen : ndarray of shape (n, d) or (n, 1), or None
+        1 where there is a cell, or a row, 0 where it is missing (and ``values`` 0); None where none is.
     """
 
     values: Any
@@ -126,6 +127,10 @@ class LinearFamily(Distribution):
     def natural(self, parameters: Any) -> tuple[np.ndarray, np.ndarray]:
         """Natural parameters (K, V), -inf where a feature is impossible, and offsets (K,)."""
 
+    def cell_offsets(self, parameters: Any) -> np.ndarray:
+        """What the offsets are sums of: (K, d), a cell each; or (K, 1), where rows are missing as a whole."""
+        return self.natural(parameters)[1][:, None]
+
     def row_cost(self, n_components: int, n_features: float) -> float:
         return n_components * (40 + 4 * n_features)
 
@@ -140,7 +145,7 @@ class LinearFamily(Distribution):
         out = features.values @ np.ascontiguousarray(natural.T)
         if some:
             out[out < _UNREACHED] = -np.inf
-        out += offsets
+        out += offsets if features.seen is None else features.seen @ self.cell_offsets(parameters).T
         if np.ndim(features.base):
             out += features.base[:, None]
         return out, None
@@ -155,15 +160,57 @@ class LinearFamily(Distribution):
             total = (values.T @ weights).T  # the order that log_density wants
         else:
             total = weights.T @ values
-        return Sums({"weight": weights.sum(axis=0), "sum": total}, signed=self.signed)
+        weight, seen = weights.sum(axis=0), features.seen
+        if seen is not None:
+            weight = weights.T @ seen if self.cellwise else weights.T @ seen[:, 0]
+        elif self.cellwise:
+            weight = weight[:, None]
+        return Sums({"weight": weight, "sum": total}, signed=self.signed)
+
+    #: whether single cells may be missing, so that weights of statistics are those of cells: (K, d), or, as long as
+    #: none was missing, (K, 1), which becomes the other where the two are merged
+    cellwise: ClassVar[bool] = False
+    #: columns of T(x) for each column of the data, side by side
+    features_a_cell: ClassVar[int] = 1
+
+    def expected_sums(self, weights: np.ndarray, means: np.ndarray) -> Sums:
+        """Statistics of so many whole rows (K,) whose features have these means (K, V)."""
+        weight = weights[:, None] if self.cellwise else weights
+        return Sums({"weight": weight, "sum": weights[:, None] * means}, signed=self.signed)
+
+    def seen(self, statistics: Sums) -> np.ndarray:
+        """How much (K, V), or (K, 1), was seen of each feature."""
+        weight = statistics["weight"]
+        return weight if weight.shape[1] == 1 else np.tile(weight, self.features_a_cell)
 
     #: names of sums that may be negative
     signed: tuple[str, ...] = ()
+
+    # ------------------------------------------------------ missing cells
+
+    def means(self, parameters: Any) -> np.ndarray:
+        """What is expected (K, d) of a row of each component, or its most probable values."""
+        raise NotImplementedError(f"{type(self).__name__} must define means, or fill")
+
+    def fill(self, parameters: Any, X: Any, shares: np.ndarray) -> Any:
+        if sparse.issparse(X):  # whole rows
+            return X.copy()
+        return fill_cells(X, np.isnan(X), shares @ self.means(parameters))
+
+    def draw_missing(
+        self, parameters: Any, X: Any, labels: np.ndarray, rng: np.random.RandomState
+    ) -> Any:
+        if sparse.issparse(X):
+            return X.copy()
+        draw = partial(self.sample, parameters, rng=rng)
+        return put_draws(X, np.isnan(X), labels, self.shape(parameters)[0], draw)
 
     # -------------------------------------------------------------- prior
 
     def data_mean(self, statistics: Sums) -> np.ndarray:
         """What a prior takes for the mean (1, V) of the features; nothing that is possible is 0."""
+        if self.cellwise:
+            return keep_empty(statistics["sum"], self.seen(statistics), None)
         return statistics["sum"] / statistics["weight"][:, None]
 
     def read_prior_mean(self, mean: np.ndarray, n_features: int) -> np.ndarray:
@@ -229,7 +276,7 @@ def refuse(X: Any, bad: np.ndarray, column: Callable[[int], str], what: str, adv
 def check_counts(X: Any, column: Callable[[int], str]) -> None:
     """ValueError where a count is negative."""
     values = X.data if sparse.issparse(X) else X
-    if values.size and values.min() < 0:
+    if np.any(values < 0):  # which NaN is not
         refuse(
             X,
             values < 0,

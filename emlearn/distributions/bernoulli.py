@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval
 from ..em.held import Space
 from ..em.statistics import Sums
 from ._base import check_domain
+from ._cells import check_columns, check_dense, embed_seen, fill_cells, observed
 from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty, refuse
 
 __all__ = ["Bernoulli", "BernoulliParameters"]
@@ -78,8 +79,7 @@ class Bernoulli(LinearFamily):
         values = X.data if sparse.issparse(X) else X
         if np.isinf(values.min(initial=0.0)) or np.isinf(values.max(initial=0.0)):
             refuse(X, np.isinf(values), column, "Input X contains infinity: found", "Use 0 and 1.")
-        if sparse.issparse(X) and np.isnan(values).any():
-            refuse(X, np.isnan(values), column, "Input X contains NaN", "Give a dense array.")
+        check_dense(X)
         if self.binarize is None:
             bad = (values != 0) & (values != 1) & ~np.isnan(values)
             advice = "Set binarize to a threshold, or use CategoricalMixture or PoissonMixture."
@@ -96,44 +96,34 @@ class Bernoulli(LinearFamily):
             if missing.any():
                 binary[missing] = np.nan
             X = binary
-        if learned is None and not sparse.issparse(X) and np.isnan(X).all(axis=0).any():
-            j = int(np.flatnonzero(np.isnan(X).all(axis=0))[0])
-            raise ValueError(f"All values of {column(j)} are missing (NaN). Drop it.")
+        if learned is None and not sparse.issparse(X):
+            check_columns(np.isnan(X), column)
         return X, {}
 
     def features(self, X: Any) -> Rows:
-        if sparse.issparse(X):
-            return Rows(X)
-        seen = ~np.isnan(X)
-        if seen.all():
-            return Rows(X)
-        return Rows(np.where(seen, X, 0.0), seen=seen.astype(np.float64))
+        seen = observed(X)
+        return Rows(X) if seen is None else Rows(np.where(seen > 0, X, 0.0), seen=seen)
 
     def embed(self, X: Any) -> Any:
-        if sparse.issparse(X) or not np.isnan(X).any():
-            return X
-        with np.errstate(invalid="ignore", divide="ignore"):
-            seen = ~np.isnan(X)
-            mean = np.where(seen, X, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
-        return np.where(seen, X, mean)
+        return X if sparse.issparse(X) else embed_seen(X, np.isnan(X))
 
     # ------------------------------------------------------------ density
 
     def natural(self, parameters: BernoulliParameters) -> tuple[np.ndarray, np.ndarray]:
+        no = self.cell_offsets(parameters)
+        with np.errstate(divide="ignore"):
+            return np.log(parameters.probabilities) - no, no.sum(axis=1)
+
+    def cell_offsets(self, parameters: BernoulliParameters) -> np.ndarray:
         p = parameters.probabilities
         with np.errstate(divide="ignore"):
-            no = np.where(p < 1.0, np.log1p(-p), 0.0)
-            return np.log(p) - no, no.sum(axis=1)
+            return np.where(p < 1.0, np.log1p(-p), 0.0)
 
     def log_density(
         self, parameters: BernoulliParameters, features: Rows
     ) -> tuple[np.ndarray, None]:
         out, _ = super().log_density(parameters, features)
         p, seen = parameters.probabilities, features.seen
-        if seen is not None:  # the offsets are those of a whole row
-            with np.errstate(divide="ignore"):
-                no = np.where(p < 1.0, np.log1p(-p), 0.0)
-            out += seen @ no.T - no.sum(axis=1)
         certain = p >= 1.0
         if certain.any():  # a 0 where only a 1 can be
             sure = certain.astype(np.float64).T
@@ -146,7 +136,7 @@ class Bernoulli(LinearFamily):
     def statistics(
         self, parameters: Any, features: Rows, weights: np.ndarray, memo: None = None
     ) -> Sums:
-        sums = super().statistics(parameters, features, weights)
+        sums = super().statistics(parameters, features._replace(seen=None), weights)
         total, weight = sums["sum"], sums["weight"]
         if features.seen is None:
             seen = np.repeat(weight[:, None], total.shape[1], axis=1)
@@ -194,6 +184,13 @@ class Bernoulli(LinearFamily):
     ) -> np.ndarray:
         p = np.repeat(parameters.probabilities, counts, axis=0)
         return (rng.uniform(size=p.shape) < p).astype(np.float64)
+
+    def fill(self, parameters: BernoulliParameters, X: Any, shares: np.ndarray) -> Any:
+        """The more probable one of 0 and 1."""
+        if sparse.issparse(X):
+            return X.copy()
+        yes = shares @ parameters.probabilities > 0.5 * shares.sum(axis=1, keepdims=True)
+        return fill_cells(X, np.isnan(X), yes)
 
     # --------------------------------------------------------- parameters
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +23,7 @@ from ..em.held import Space
 from ..em.probabilities import shares
 from ..em.statistics import Sums
 from ._base import Fold, check_domain, check_sums
+from ._cells import fill_cells, put_draws
 from ._linear import ConjugatePrior, LinearFamily, keep_empty
 
 __all__ = ["Categorical", "CategoricalParameters"]
@@ -307,6 +309,26 @@ class Categorical(LinearFamily):
         for j, column in enumerate(names):
             out[:, j] = column[X[:, j]]
         return out
+
+    # ------------------------------------------------------ missing cells
+
+    def fill(
+        self, parameters: CategoricalParameters, X: np.ndarray, shares: np.ndarray
+    ) -> np.ndarray:
+        """The most probable category of each cell."""
+        p = shares @ parameters.probabilities
+        best = [block.argmax(axis=1) for block in _columns(p, parameters.sizes)]
+        return fill_cells(X, X < 0, np.stack(best, axis=1))
+
+    def draw_missing(
+        self,
+        parameters: CategoricalParameters,
+        X: np.ndarray,
+        labels: np.ndarray,
+        rng: np.random.RandomState,
+    ) -> np.ndarray:
+        draw = partial(self.sample, parameters, rng=rng)
+        return put_draws(X, X < 0, labels, len(parameters.probabilities), draw)
 
     # --------------------------------------------------------- parameters
 

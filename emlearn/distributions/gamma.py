@@ -17,6 +17,7 @@ from ..em.held import Held, Space
 from ..em.statistics import Sums
 from ..exceptions import SingularError
 from ._base import check_domain
+from ._cells import check_columns, embed_seen, observed
 from ._fixed_gamma import FLAT, maximise_gamma
 from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty, refuse
 from ._special import solve_gamma_shape
@@ -42,7 +43,7 @@ class GammaParameters:
 
 
 class Gamma(LinearFamily):
-    """Positive numbers with a long right tail, independent given the component.
+    """Positive numbers with a long right tail, independent given the component; a missing cell (NaN) is left out.
 
     Parameters
     ----------
@@ -66,6 +67,9 @@ class Gamma(LinearFamily):
     continuous = True
     start_softness = 0.0
     signed = ("sum",)
+    cellwise = True
+    features_a_cell = 2
+    check_arguments = {"ensure_all_finite": "allow-nan"}
 
     _parameter_constraints: dict = {
         "fixed_shape": [Interval(Real, 0.0, None, closed="neither"), None],
@@ -79,6 +83,7 @@ class Gamma(LinearFamily):
     def input_tags(self, tags: InputTags) -> InputTags:
         tags = super().input_tags(tags)
         tags.positive_only = True
+        tags.allow_nan = True
         return tags
 
     def encode(
@@ -91,6 +96,8 @@ class Gamma(LinearFamily):
             "Negative values in data: the gamma family has positive numbers only, found",
             "Drop these rows, or use another family.",
         )
+        if learned is None:
+            check_columns(np.isnan(X), column)
         if self.floor > 0:
             return np.maximum(X, X.dtype.type(self.floor)), {}
         if self.fixed_shape != 1:  # any other density is 0 or infinite there
@@ -105,29 +112,38 @@ class Gamma(LinearFamily):
         return X, {}
 
     def in_support(self, X: np.ndarray) -> np.ndarray:
-        return np.all(X > 0, axis=1)
+        return np.all((X > 0) | np.isnan(X), axis=1)
 
     def features(self, X: np.ndarray) -> Rows:
         with np.errstate(divide="ignore"):
             logs = np.log(X, dtype=np.float64)
         # the logarithm of 0 decides nothing where the shape is held
         logs = np.where(X > 0, logs, 0.0) if self.fixed_shape is not None else logs
-        return Rows(np.hstack([X, logs]))
+        seen = observed(X)
+        if seen is not None:
+            X, logs = (np.where(seen > 0, values, 0.0) for values in (X, logs))
+        return Rows(np.hstack([X, logs]), seen=seen)
 
     def embed(self, X: np.ndarray) -> np.ndarray:
-        return X if self.fixed_shape is not None else np.log(X)
+        return embed_seen(X if self.fixed_shape is not None else np.log(X), np.isnan(X))
 
     # ------------------------------------------------------------ density
 
     def natural(self, parameters: GammaParameters) -> tuple[np.ndarray, np.ndarray]:
         shapes, scales = parameters.shapes, parameters.scales
-        offsets = -(shapes * np.log(scales) + gammaln(shapes)).sum(axis=1)
-        return np.hstack([-1.0 / scales, shapes - 1.0]), offsets
+        return np.hstack([-1.0 / scales, shapes - 1.0]), self.cell_offsets(parameters).sum(axis=1)
+
+    def cell_offsets(self, parameters: GammaParameters) -> np.ndarray:
+        shapes, scales = parameters.shapes, parameters.scales
+        return -(shapes * np.log(scales) + gammaln(shapes))
+
+    @staticmethod
+    def _feature_means(parameters: GammaParameters) -> np.ndarray:
+        shapes, scales = parameters.shapes, parameters.scales
+        return np.hstack([shapes * scales, digamma(shapes) + np.log(scales)])
 
     def expected_statistics(self, parameters: GammaParameters, weights: np.ndarray) -> Sums:
-        shapes, scales = parameters.shapes, parameters.scales
-        means = np.hstack([shapes * scales, digamma(shapes) + np.log(scales)])
-        return Sums({"weight": weights, "sum": weights[:, None] * means}, signed=self.signed)
+        return self.expected_sums(weights, self._feature_means(parameters))
 
     # ------------------------------------------------------------- M-step
 
@@ -145,13 +161,15 @@ class Gamma(LinearFamily):
             If a column is constant within a component, so that no shape is large enough.
         """
         sums = self.with_prior(statistics, prior)
-        means = keep_empty(sums["sum"], sums["weight"][:, None], None)
-        mean, log_mean = np.hsplit(means, 2)
+        current = None if parameters is None else self._feature_means(parameters)
+        mean, log_mean = np.hsplit(keep_empty(sums["sum"], self.seen(sums), current), 2)
         self._check_means(mean)
         if self.fixed_shape is not None:
             shapes = np.full_like(mean, self.fixed_shape)
         else:
             gap = np.log(mean) - log_mean
+            if parameters is not None:  # what keeps its shape is not looked for
+                gap = np.where(sums["weight"] > 0, gap, 1.0)
             flat = gap <= FLAT * (1.0 + np.abs(log_mean))
             if flat.any():
                 k, j = np.argwhere(flat)[0]
@@ -164,10 +182,9 @@ class Gamma(LinearFamily):
         new = GammaParameters(shapes, mean / shapes)
         empty = sums["weight"] <= 0
         if parameters is not None and empty.any():
-            keep = empty[:, None]
             new = GammaParameters(
-                np.where(keep, parameters.shapes, new.shapes),
-                np.where(keep, parameters.scales, new.scales),
+                np.where(empty, parameters.shapes, new.shapes),
+                np.where(empty, parameters.scales, new.scales),
             )
         return new
 
@@ -194,14 +211,15 @@ class Gamma(LinearFamily):
     ) -> GammaParameters:
         sums = self.with_prior(statistics, prior)
         weight = sums["weight"]
-        mean, log_mean = np.hsplit(keep_empty(sums["sum"], weight[:, None], None), 2)
+        current = None if parameters is None else self._feature_means(parameters)
+        mean, log_mean = np.hsplit(keep_empty(sums["sum"], self.seen(sums), current), 2)
         self._check_means(mean)
         spaces = self.parameter_spaces(*mean.shape)
         shapes, scales = (constraints.get(n, Held.nothing(space)) for n, space in spaces.items())
         if self.fixed_shape is not None:
             shapes = replace(shapes, values=np.full(mean.shape, float(self.fixed_shape)))
         a, b = maximise_gamma(mean, log_mean, weight, shapes, scales)
-        empty = (weight <= 0)[:, None]
+        empty = weight <= 0
         if parameters is not None and empty.any():
             a = np.where(empty & ~shapes.pooled, parameters.shapes, a)
             b = np.where(empty & ~scales.pooled, parameters.scales, b)
@@ -247,6 +265,9 @@ class Gamma(LinearFamily):
         )
         # no draw is so small that its logarithm is lost
         return np.maximum(rng.gamma(shapes, scales), np.finfo(np.float64).tiny)
+
+    def means(self, parameters: GammaParameters) -> np.ndarray:
+        return parameters.shapes * parameters.scales
 
     # --------------------------------------------------------- parameters
 

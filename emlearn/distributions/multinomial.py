@@ -16,6 +16,7 @@ from ..em.held import Space
 from ..em.probabilities import shares
 from ..em.statistics import Sums
 from ._base import as_table, check_domain, check_sums
+from ._cells import blank_rows, embed_seen, observed
 from ._linear import (
     ConjugatePrior,
     LinearFamily,
@@ -49,8 +50,9 @@ class MultinomialParameters:
 class Multinomial(LinearFamily):
     """Counts of d outcomes in a row's own number of draws, given that number.
 
-    A row without counts says nothing of its component. Fractional counts are
-    taken as they are, through the gamma function.
+    A row without counts says nothing of its component, and neither does one that is missing as a
+    whole (NaN). Of a row that is missing in part the total is not known: it is an error. Fractional
+    counts are taken as they are, through the gamma function.
 
     Examples
     --------
@@ -66,18 +68,22 @@ class Multinomial(LinearFamily):
 
     parameters_class = MultinomialParameters
     separable = True
-    check_arguments = {"accept_sparse": "csr"}
+    check_arguments = {"accept_sparse": "csr", "ensure_all_finite": "allow-nan"}
 
     def input_tags(self, tags: InputTags) -> InputTags:
         tags = super().input_tags(tags)
         tags.positive_only = True
+        tags.allow_nan = True
         return tags
 
     def encode(
         self, X: Any, learned: Mapping[str, Any] | None, column: Callable[[int], str]
     ) -> tuple[Any, dict[str, Any]]:
+        blank_rows(
+            X, column, learn=learned is None, why="What is left of a total says nothing of it."
+        )
         check_counts(X, column)
-        if learned is None and not X.sum() > 0:
+        if learned is None and not np.nansum(X.data if sparse.issparse(X) else X) > 0:
             raise ValueError(
                 "There is no count in X: every row is all zero, and says nothing of the"
                 " probabilities. Give rows with counts."
@@ -85,15 +91,20 @@ class Multinomial(LinearFamily):
         return X, {}
 
     def features(self, X: Any) -> Rows:
+        seen = observed(X)
         if sparse.issparse(X):
             inside = row_log_factorials(X)
         else:
+            X = X if seen is None else np.where(seen > 0, X, 0.0)
             inside = gammaln(X + 1.0).sum(axis=1)
         totals = np.asarray(X.sum(axis=1)).ravel()
-        return Rows(X, gammaln(totals + 1.0) - inside)
+        return Rows(X, gammaln(totals + 1.0) - inside, None if seen is None else seen[:, :1])
 
     def embed(self, X: Any) -> Any:
         # square roots of proportions: distances are then Hellinger's
+        missing = None if sparse.issparse(X) else np.isnan(X)
+        if missing is not None and missing.any():
+            return embed_seen(self.embed(np.where(missing, 0.0, X)), missing)
         totals = np.asarray(X.sum(axis=1), dtype=np.float64).ravel()
         scale = 1.0 / np.where(totals > 0, totals, 1.0)
         if sparse.issparse(X):
@@ -160,6 +171,10 @@ class Multinomial(LinearFamily):
         p = parameters.probabilities / parameters.probabilities.sum(axis=1, keepdims=True)
         rows = [rng.multinomial(total, p[k], count) for k, count in enumerate(counts)]
         return np.vstack(rows).astype(np.float64)
+
+    def means(self, parameters: MultinomialParameters) -> np.ndarray:
+        """Those of rows that are sampled: the total of a missing row is not known."""
+        return max(1, round(parameters.total)) * parameters.probabilities
 
     # --------------------------------------------------------- parameters
 

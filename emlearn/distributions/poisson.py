@@ -14,6 +14,7 @@ from sklearn.utils import InputTags
 from ..em.held import Space
 from ..em.statistics import Sums
 from ._base import check_domain
+from ._cells import check_columns, check_dense, embed_seen, observed
 from ._linear import (
     ConjugatePrior,
     LinearFamily,
@@ -42,7 +43,7 @@ class PoissonParameters:
 
 
 class Poisson(LinearFamily):
-    """Counts, independent given the component.
+    """Counts, independent given the component; a missing cell (NaN) is left out.
 
     Fractional counts are taken as they are, through the gamma function: the
     density is then none, the M-step is the same.
@@ -61,26 +62,33 @@ class Poisson(LinearFamily):
 
     parameters_class = PoissonParameters
     separable = True
-    check_arguments = {"accept_sparse": "csr"}
+    cellwise = True
+    check_arguments = {"accept_sparse": "csr", "ensure_all_finite": "allow-nan"}
 
     def input_tags(self, tags: InputTags) -> InputTags:
         tags = super().input_tags(tags)
         tags.positive_only = True
+        tags.allow_nan = True
         return tags
 
     def encode(
         self, X: Any, learned: Mapping[str, Any] | None, column: Callable[[int], str]
     ) -> tuple[Any, dict[str, Any]]:
+        check_dense(X)
         check_counts(X, column)
+        if learned is None and not sparse.issparse(X):
+            check_columns(np.isnan(X), column)
         return X, {}
 
     def features(self, X: Any) -> Rows:
         if sparse.issparse(X):
             return Rows(X, -row_log_factorials(X))
-        return Rows(X, -gammaln(X + 1.0).sum(axis=1))
+        seen = observed(X)
+        X = X if seen is None else np.where(seen > 0, X, 0.0)
+        return Rows(X, -gammaln(X + 1.0).sum(axis=1), seen)
 
     def embed(self, X: Any) -> Any:
-        return X.sqrt() if sparse.issparse(X) else np.sqrt(X)
+        return X.sqrt() if sparse.issparse(X) else embed_seen(np.sqrt(X), np.isnan(X))
 
     # ------------------------------------------------------------ density
 
@@ -88,8 +96,11 @@ class Poisson(LinearFamily):
         with np.errstate(divide="ignore"):
             return np.log(parameters.rates), -parameters.rates.sum(axis=1)
 
+    def cell_offsets(self, parameters: PoissonParameters) -> np.ndarray:
+        return -parameters.rates
+
     def expected_statistics(self, parameters: PoissonParameters, weights: np.ndarray) -> Sums:
-        return Sums({"weight": weights, "sum": weights[:, None] * parameters.rates})
+        return self.expected_sums(weights, parameters.rates)
 
     # ------------------------------------------------------------- M-step
 
@@ -101,10 +112,10 @@ class Poisson(LinearFamily):
     ) -> PoissonParameters:
         sums = self.with_prior(statistics, prior)
         current = None if parameters is None else parameters.rates
-        return PoissonParameters(keep_empty(sums["sum"], sums["weight"][:, None], current))
+        return PoissonParameters(keep_empty(sums["sum"], sums["weight"], current))
 
     def data_mean(self, statistics: Sums) -> np.ndarray:
-        return (statistics["sum"] + 0.5) / (statistics["weight"][:, None] + 1.0)
+        return (statistics["sum"] + 0.5) / (statistics["weight"] + 1.0)
 
     def log_prior(self, parameters: PoissonParameters, prior: ConjugatePrior) -> float:
         shape, rate = 1.0 + prior.count * prior.mean, prior.count
@@ -123,6 +134,9 @@ class Poisson(LinearFamily):
         self, parameters: PoissonParameters, counts: np.ndarray, rng: np.random.RandomState
     ) -> np.ndarray:
         return rng.poisson(np.repeat(parameters.rates, counts, axis=0)).astype(np.float64)
+
+    def means(self, parameters: PoissonParameters) -> np.ndarray:
+        return parameters.rates
 
     # --------------------------------------------------------- parameters
 

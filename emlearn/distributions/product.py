@@ -162,7 +162,11 @@ class Product(Distribution):
             tags.allow_nan = True
             return tags
         families = [b[1] for b in self.blocks if isinstance(b, tuple) and len(b) == 3]
-        families = [f for f in families if isinstance(f, Distribution) or f in FAMILIES]
+        families = [
+            f
+            for f in families
+            if isinstance(f, Distribution) or (isinstance(f, str) and f in FAMILIES)
+        ]
         tags.allow_nan = any(_family(f).input_tags(InputTags()).allow_nan for f in families)
         return tags
 
@@ -519,6 +523,33 @@ class Product(Distribution):
         out = np.full((len(X), width), np.nan, dtype=np.float64 if plain else object)
         for name, _, columns in learned["blocks"]:
             out[:, columns] = parts[name]
+        return out
+
+    # ------------------------------------------------------ missing cells
+
+    def fill(self, parameters: ProductParameters, X: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        return self._by_block(
+            X, lambda name, part: self.families[name].fill(parameters.parts[name], part, shares)
+        )
+
+    def draw_missing(
+        self,
+        parameters: ProductParameters,
+        X: np.ndarray,
+        labels: np.ndarray,
+        rng: np.random.RandomState,
+    ) -> np.ndarray:
+        def draw(name: str, part: np.ndarray) -> np.ndarray:
+            return self.families[name].draw_missing(parameters.parts[name], part, labels, rng)
+
+        return self._by_block(X, draw)
+
+    def _by_block(
+        self, X: np.ndarray, function: Callable[[str, np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        out = np.array(X, copy=True)
+        for name, columns in self._slices.items():
+            out[:, columns] = function(name, X[:, columns])
         return out
 
     # --------------------------------------------------------- parameters

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from scipy.special import gammaln
+from sklearn.utils import InputTags
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..em.fixed import Constraints
@@ -18,6 +19,7 @@ from ..em.statistics import Sums
 from ..exceptions import SingularError
 from ._base import as_float
 from ._bessel import bessel_ratio, invert_bessel_ratio, log_hyp0f1
+from ._cells import blank_rows, embed_seen, fill_cells, observed
 from ._fixed_sphere import best_directions, n_held_directions, settle_directions
 from ._linear import ConjugatePrior, LinearFamily, Rows
 
@@ -56,6 +58,9 @@ class VonMisesFisher(LinearFamily):
     :math:`C_d(\kappa) \exp(\kappa \mu' x)` with
     :math:`C_d(\kappa) = \kappa^{d/2-1} / ((2\pi)^{d/2} I_{d/2-1}(\kappa))`.
 
+    A row that is missing as a whole (NaN) says nothing; of one that is missing in part the length is not known: it is
+    an error.
+
     Parameters
     ----------
     concentration : {"free", "tied"} or float, default="free"
@@ -83,7 +88,7 @@ class VonMisesFisher(LinearFamily):
     """
 
     parameters_class = VonMisesFisherParameters
-    check_arguments = {"accept_sparse": "csr"}
+    check_arguments = {"accept_sparse": "csr", "ensure_all_finite": "allow-nan"}
     signed = ("sum",)
     # a direction is never impossible: EM leaves any start
     start_softness = 0.0
@@ -108,7 +113,15 @@ class VonMisesFisher(LinearFamily):
                 " vector of one column is a sign. Use BernoulliMixture for signs; give an angle as its"
                 " cosine and sine."
             )
+        blank = blank_rows(
+            X,
+            column,
+            learn=learned is None,
+            why="What is left of a direction says nothing of its length.",
+        )
         lengths = _lengths(X)
+        if blank is not None:
+            lengths[blank] = 1.0
         zero = np.flatnonzero(lengths == 0)
         if len(zero):
             raise ValueError(
@@ -126,12 +139,26 @@ class VonMisesFisher(LinearFamily):
         return X, {}
 
     def features(self, X: Any) -> Rows:
+        seen = observed(X)
+        if seen is not None:
+            anywhere = np.eye(1, X.shape[1], dtype=X.dtype)
+            return Rows(
+                self.features(np.where(seen > 0, X, anywhere)).values * seen, seen=seen[:, :1]
+            )
         # lengths to the last digit, in float64: a resultant may not be longer than its rows
         lengths = _lengths(X)
         lengths[np.abs(lengths - 1.0) < 1e-13] = 1.0
         if X.dtype == np.float64 and np.all(lengths == 1.0):
             return Rows(X)
         return Rows(_divided(X.astype(np.float64), lengths))
+
+    def input_tags(self, tags: InputTags) -> InputTags:
+        tags = super().input_tags(tags)
+        tags.allow_nan = True
+        return tags
+
+    def embed(self, X: Any) -> Any:
+        return X if sparse.issparse(X) else embed_seen(X, np.isnan(X))
 
     # ------------------------------------------------------------ density
 
@@ -357,6 +384,21 @@ class VonMisesFisher(LinearFamily):
             across += (1.0 - fall)[:, None] * mu
             rows.append(across / _lengths(across)[:, None])
         return np.vstack(rows)
+
+    # ------------------------------------------------------ missing cells
+
+    def fill(self, parameters: VonMisesFisherParameters, X: Any, shares: np.ndarray) -> Any:
+        """The direction of the mean of a missing row; where there is none, that of its most probable component."""
+        if sparse.issparse(X):
+            return X.copy()
+        mu, kappa = parameters.mean_directions, parameters.concentrations
+        mean = shares @ (bessel_ratio(0.5 * mu.shape[1] - 1.0, kappa)[:, None] * mu)
+        lengths = _lengths(mean)
+        clear = lengths > np.finfo(np.float64).eps
+        mean = np.where(
+            clear[:, None], mean / np.where(clear, lengths, 1.0)[:, None], mu[shares.argmax(axis=1)]
+        )
+        return fill_cells(X, np.isnan(X), mean)
 
     # --------------------------------------------------------- parameters
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -437,3 +438,61 @@ class InferenceMixin:
         X = np.empty_like(drawn)
         X[np.argsort(states, kind="stable")] = drawn
         return model.distribution.decode(X, Fitted(self)), states
+
+    def impute(self, X: Any, *, groups: Any = None, lengths: Any = None) -> Any:
+        """X with missing cells filled in, given all of the sequence.
+
+        Numbers are what is expected of them, categories the most probable ones.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of such
+        groups : array-like of shape (n_samples,), default=None
+        lengths : array-like of shape (n_sequences,), default=None
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            A copy, whose cells that are there are as they were;
+            a list of sequences is one table.
+
+        Raises
+        ------
+        ValueError
+            If the family has no such cell to fill: a part of a row of counts with a total, or of a direction.
+        """
+        X, lengths = read_list(X, groups, lengths)
+        return self._imputed(X, partial(read_ends, groups=groups, lengths=lengths))
+
+    def sample_imputations(
+        self,
+        X: Any,
+        n_imputations: int = 5,
+        random_state: Any = None,
+        *,
+        groups: Any = None,
+        lengths: Any = None,
+    ) -> Any:
+        """X some times, missing cells drawn from what they may be given all of the sequence: multiple imputation.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of such
+        n_imputations : int, default=5
+        random_state : int, RandomState or None, default=None
+            None uses the estimator's own: an integer there gives the same draws at every call.
+        groups : array-like of shape (n_samples,), default=None
+        lengths : array-like of shape (n_sequences,), default=None
+
+        Returns
+        -------
+        ndarray of shape (n_imputations, n_samples, n_features)
+            States are drawn as whole paths, and cells given their state.
+
+        References
+        ----------
+        Rubin, D. B. (1987). Multiple Imputation for Nonresponse in Surveys. Wiley.
+        """
+        X, lengths = read_list(X, groups, lengths)
+        ends = partial(read_ends, groups=groups, lengths=lengths)
+        return self._imputations(X, n_imputations, random_state, ends)

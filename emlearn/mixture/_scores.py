@@ -293,3 +293,54 @@ class ScoresMixin:
         if self.noise:
             labels[-1] = -1
         return X, np.repeat(labels, counts)
+
+    def impute(self, X: Any) -> Any:
+        """X with missing cells filled in, given the others of the row.
+
+        Numbers are what is expected of them, categories the most probable ones.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            A copy, whose cells that are there are as they were; a data frame where X is one and the estimator takes
+            columns of several types, a CSR matrix where X is one.
+
+        Raises
+        ------
+        ValueError
+            If the family has no such cell to fill: a part of a row of counts with a total, or of a direction.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from emlearn.mixture import PoissonMixture
+        >>> X = np.array([[1.0, 0.0], [0.0, 2.0], [20.0, 30.0], [22.0, np.nan]])
+        >>> PoissonMixture(2, random_state=0).fit(X).impute(X)[3]
+        array([22., 30.])
+        """
+        return self._imputed(X)
+
+    def sample_imputations(self, X: Any, n_imputations: int = 5, random_state: Any = None) -> Any:
+        """X some times, missing cells drawn from what they may be given the others of the row: multiple imputation.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        n_imputations : int, default=5
+        random_state : int, RandomState or None, default=None
+            None uses the estimator's own: an integer there gives the same draws at every call.
+
+        Returns
+        -------
+        ndarray of shape (n_imputations, n_samples, n_features)
+            A list of tables where X is a data frame of several types, or a CSR matrix.
+
+        References
+        ----------
+        Rubin, D. B. (1987). Multiple Imputation for Nonresponse in Surveys. Wiley.
+        """
+        return self._imputations(X, n_imputations, random_state)

@@ -12,7 +12,7 @@ exact within its kind.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -412,6 +412,16 @@ class VariationalModel:
         out = np.empty((len(X), len(parameters.components.means)))
         self.scores(parameters, X, posterior=out)
         return out
+
+    def posteriors(
+        self, parameters: Posterior, X: np.ndarray, modes: Sequence[PosteriorMode]
+    ) -> list[np.ndarray]:
+        """What each of some modes makes of the responsibilities (n, K)."""
+        gaussian = self.distribution
+        table, _ = gaussian.log_density(parameters.components, gaussian.features(X))
+        table += parameters.log_weights
+        ones = np.ones(table.shape[1])
+        return [self.latent.posterior(ones, table, None, mode=mode)[0] for mode in modes]
 
     def scores(self, parameters: Posterior, X: np.ndarray, **outputs: np.ndarray) -> bool:
         """Fill ``joint``, ``posterior``, ``log_density`` or ``label`` of a block; False if a row is not finite."""

@@ -134,6 +134,38 @@ class BestFitMixin:
         check_is_fitted(self)
         return self.best_estimator_.sample(n_samples, **params)
 
+    @available_if(_has("impute"))
+    def impute(self, X: Any) -> Any:
+        """X with missing cells filled in by the best fit.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.impute(X)
+
+    @available_if(_has("sample_imputations"))
+    def sample_imputations(self, X: Any, n_imputations: int = 5, random_state: Any = None) -> Any:
+        """X some times, missing cells drawn by the best fit.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        n_imputations : int, default=5
+        random_state : int, RandomState or None, default=None
+
+        Returns
+        -------
+        ndarray of shape (n_imputations, n_samples, n_features)
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.sample_imputations(X, n_imputations, random_state)
+
     @available_if(_has("bic", last=True))
     def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Bayesian information criterion of the best fit; the lower the better.

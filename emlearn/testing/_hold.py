@@ -115,6 +115,11 @@ def same_fit(a: Any, b: Any, what: str, tolerance: float | None = None) -> None:
         names = {*a._published_names, "lower_bound_"}
     for name in sorted(names):
         ours, theirs = getattr(a, name), getattr(b, name)
+        if tolerance is None and hasattr(
+            ours, "fit"
+        ):  # an estimator inside, whose settings may differ
+            same_fit(ours, theirs, f"{what}: {name}")
+            continue
         if tolerance is None:
             same = snapshot(ours) == snapshot(theirs)
             hold(same, f"{what}: {name} is not the same to the bit: {ours!r} and {theirs!r}.")

@@ -128,7 +128,9 @@ class ServiceCase:
     @property
     def start(self) -> dict[str, Any]:
         """Settings with which fits begin alike, if the estimator has a choice."""
-        return {"init_params": self.labels} if self.has("init_params") else {}
+        if not self.has("init_params") or not hasattr(self.estimator, "predict"):
+            return {}
+        return {"init_params": self.labels}
 
     @cached_property
     def optimum(self) -> Any:
@@ -145,7 +147,7 @@ class ServiceCase:
         """What the model says of the rows."""
         return {
             name: np.asarray(getattr(model, name)(self.X, **self.beside))
-            for name in ("score_samples", "predict_proba", "predict")
+            for name in ("score_samples", "predict_proba", "predict", "transform")
             if hasattr(model, name)
         }
 

@@ -1,4 +1,4 @@
-"""Laws of data of many kinds: missing, sparse, in single precision, in blocks, in files, on other machines."""
+"""Laws of data of many kinds: sparse, in single precision, in blocks, in files, on other machines."""
 
 from __future__ import annotations
 
@@ -13,63 +13,12 @@ from unittest import mock
 
 import numpy as np
 from scipy import sparse
-from scipy.special import logsumexp
 
 from .. import _blocks
 from ..em.reduce import block_rows, row_blocks, unit_blocks
-from ._hold import close, hold, rises, same_fit
+from ._hold import close, hold, same_fit
 from ._service_case import FORGETTING, PASSES, ServiceCase, at_least, published
-
-# values of a column of which a missing one is the sum
-_FEW = 8
-
-
-def check_missing(case: ServiceCase) -> None:
-    """A missing cell is every value that it may have; the likelihood of what is there rises."""
-    tags = case.estimator.__sklearn_tags__().input_tags
-    hold(tags.allow_nan, f"{type(case.estimator).__name__} takes no missing cells.")
-    X, _, rows = case.take([0])
-    beside = {name: value[rows] for name, value in case.beside.items()}
-    columns = []
-    for j in range(case.X.shape[1]):
-        values = np.unique(np.asarray(case.rows(np.arange(case.n)))[:, j])
-        weights = np.zeros(len(values))
-        if len(values) > _FEW:
-            if np.all(np.asarray(values, dtype=np.float64) % 1 == 0):
-                continue
-            values, weights = _everywhere(np.asarray(values, dtype=np.float64))
-        try:
-            total = case.fitted.score(_with(X, 0, j, np.nan), **beside) * len(rows)
-        except ValueError:
-            continue  # a block of a family that takes none
-        columns.append(j)
-        if weights.any() and len(columns) > 1:
-            continue  # one integral tells
-        each = [case.fitted.score(_with(X, 0, j, v), **beside) * len(rows) for v in values]
-        each = logsumexp(np.array(each) + weights)
-        close(total, each, f"the likelihood of a missing cell in column {j}")
-    hold(columns, "no column takes missing cells.")
-    Y = np.array(case.X, copy=True)
-    gone = np.random.RandomState(4).uniform(size=(case.n, len(columns))) < 0.1
-    for j, column in enumerate(columns):
-        Y[gone[:, j], column] = np.nan
-    model = case.fit(Y, **case.start)
-    rises(model, "fit with missing cells")
-    if hasattr(model, "bic"):  # else it maximises something else
-        close(case.score(model, Y), model.lower_bound_, "score and lower_bound_ with missing cells")
-
-
-def _everywhere(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points of the real line, dense about some values and reaching far, and logarithms of their distances."""
-    u, step = np.linspace(-12.0, 12.0, 801, retstep=True)
-    scale = 0.25 * values.std()
-    return np.median(values) + scale * np.sinh(u), np.log(step * scale * np.cosh(u))
-
-
-def _with(X: Any, row: int, column: int, value: Any) -> Any:
-    changed = np.array(X, copy=True)
-    changed[row, column] = value
-    return changed
+from ._service_missing import MISSING
 
 
 def check_sparse(case: ServiceCase) -> None:
@@ -205,7 +154,7 @@ def check_dask(case: ServiceCase) -> None:
 
 
 DATA = {
-    "missing cells": check_missing,
+    **MISSING,
     "sparse rows": check_sparse,
     "float32": check_float32,
     "fit_blocks": check_fit_blocks,

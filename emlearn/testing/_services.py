@@ -53,10 +53,6 @@ _SELECTOR = "It is a search: its fits are those of the estimator that it is give
 
 # reason -> service -> estimators
 _REASONS: dict[str, dict[str, str]] = {
-    "Its statistics are of whole rows: what is expected of missing cells is not implemented.": {
-        "missing cells": "PoissonMixture MultinomialMixture VonMisesFisherMixture GammaMixture PoissonHMM"
-        " MultinomialHMM GammaHMM",
-    },
     "Its densities are of differences from a centre, or of logarithms, where a zero is a number like any other.": {
         "sparse rows": "GaussianMixture BayesianGaussianMixture StudentTMixture GammaMixture GaussianHMM GMMHMM"
         " StudentTHMM GammaHMM",
@@ -74,11 +70,48 @@ _REASONS: dict[str, dict[str, str]] = {
     "Categories are codes, not measurements: their probabilities are float64 whatever the type of the rows.": {
         "float32": "CategoricalMixture CategoricalHMM",
     },
+    "Its fit is that of a GaussianMixture, which has this, and takes missing cells itself; an imputer has no score, and"
+    " takes a table that fits in memory.": dict.fromkeys(
+        (
+            "restarts",
+            "restarts, as many as it takes",
+            "priors",
+            "callbacks",
+            "early stop",
+            "checkpoints",
+            "interrupt",
+            "honest likelihood",
+            "starts",
+            "online",
+            "incremental",
+            "hard",
+            "stochastic",
+            "annealing",
+            "labels",
+            "fixed parameters",
+            "equal parameters",
+            "sparse rows",
+            "fit_blocks",
+            "mapped files",
+            "partial_fit",
+            "Dask",
+            "GridSearchCV",
+        ),
+        "EMImputer",
+    ),
     _SELECTOR: {
         name: "MixtureSelector"
         for name in SERVICES
         if name
-        not in ("sample weights", "threads", "pickle", "skops", "clone", "scikit-learn's checks")
+        not in (
+            "sample weights",
+            "threads",
+            "imputation",
+            "pickle",
+            "skops",
+            "clone",
+            "scikit-learn's checks",
+        )
     },
 }
 

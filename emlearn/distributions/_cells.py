@@ -1,0 +1,122 @@
+"""Cells that are missing, NaN among numbers and -1 among codes: what families have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+__all__ = [
+    "blank_rows",
+    "check_columns",
+    "check_dense",
+    "embed_seen",
+    "fill_cells",
+    "observed",
+    "put_draws",
+]
+
+
+def observed(X: Any) -> np.ndarray | None:
+    """1 where there is a number, 0 where it is missing, (n, d) of float; None where all are there."""
+    if sparse.issparse(X) or not np.isnan(
+        X.sum()
+    ):  # infinity of both signs is no case: it was refused
+        return None
+    missing = np.isnan(X)
+    return (~missing).astype(np.float64) if missing.any() else None
+
+
+def check_dense(X: Any) -> None:
+    """ValueError where a stored value of a CSR matrix is missing."""
+    if sparse.issparse(X) and np.isnan(X.data).any():
+        first = int(np.flatnonzero(np.isnan(X.data))[0])
+        row = int(np.searchsorted(X.indptr, first, side="right")) - 1
+        raise ValueError(
+            f"Input X contains NaN: found in row {row}, column {int(X.indices[first])} of a sparse matrix, whose rows"
+            " are whole. Give a dense array, or drop the row."
+        )
+
+
+def check_columns(missing: np.ndarray, column: Callable[[int], str]) -> None:
+    """ValueError that names the first column (n, d) of which nothing is there."""
+    nothing = missing.all(axis=0)
+    if nothing.any():
+        j = int(np.flatnonzero(nothing)[0])
+        raise ValueError(f"All values of {column(j)} are missing (NaN). Drop it.")
+
+
+def blank_rows(X: Any, column: Callable[[int], str], *, learn: bool, why: str) -> np.ndarray | None:
+    """Which rows (n,) are missing as a whole; None where none is.
+
+    Raises
+    ------
+    ValueError
+        If a part of a row is missing, or, with ``learn``, every row.
+    """
+    check_dense(X)
+    seen = observed(X)
+    if seen is None:
+        return None
+    counts = seen.sum(axis=1)
+    part = np.flatnonzero((counts > 0) & (counts < seen.shape[1]))
+    if len(part):
+        row = int(part[0])
+        j = int(np.flatnonzero(seen[row] == 0)[0])
+        raise ValueError(
+            f"Input X contains NaN: found in row {row}, {column(j)}, {len(part)} such rows in all. {why} Make all"
+            " cells of such a row NaN, which says that nothing is known of it, or drop it."
+        )
+    if learn and not counts.any():
+        raise ValueError("All rows of X are missing (NaN). Give some that are not.")
+    return counts == 0
+
+
+def embed_seen(X: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Numbers where k-means measures distance, missing ones at the mean of their column."""
+    if not missing.any():
+        return X
+    counts = np.maximum((~missing).sum(axis=0), 1)
+    mean = np.where(missing, 0.0, X).sum(axis=0, dtype=np.float64) / counts
+    return np.where(missing, mean, X).astype(X.dtype, copy=False)
+
+
+def fill_cells(X: np.ndarray, missing: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """A copy of X (n, d) with values (n, d) in the place of what is missing."""
+    return np.where(missing, values, X).astype(X.dtype, copy=False)
+
+
+def put_draws(
+    X: np.ndarray,
+    missing: np.ndarray,
+    labels: np.ndarray,
+    n_components: int,
+    draw: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """A copy of X with draws in the place of what is missing.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+    missing : ndarray of bool of shape (n, d)
+    labels : ndarray of int of shape (n,)
+        The component of each row.
+    n_components : int
+    draw : callable
+        ``draw(counts)``: whole rows of component 0, then of component 1, and so on. It serves where cells are
+        independent given the component.
+
+    Returns
+    -------
+    ndarray of shape (n, d)
+    """
+    out = np.array(X, copy=True)
+    rows = np.flatnonzero(missing.any(axis=1))
+    if not len(rows):
+        return out
+    rows = rows[np.argsort(labels[rows], kind="stable")]
+    drawn = draw(np.bincount(labels[rows], minlength=n_components))
+    out[rows] = np.where(missing[rows], drawn, out[rows])
+    return out

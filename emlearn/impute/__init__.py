@@ -1,0 +1,5 @@
+"""Missing values filled in, as in sklearn.impute."""
+
+from ._em import EMImputer
+
+__all__ = ["EMImputer"]
