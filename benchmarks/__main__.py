@@ -20,6 +20,7 @@ NAMES = (
     "starts",
     "kmeans",
     "lda",
+    "missing",
     "impute",
 )
 
