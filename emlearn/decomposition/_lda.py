@@ -366,6 +366,9 @@ class LatentDirichletAllocation(
     def _n_columns(self) -> int:
         return len(self.components_)
 
+    def _score_type(self, X: Any) -> Any:
+        return np.float32 if X.dtype == np.float32 else np.float64
+
     def _infer(self, X: Any) -> tuple[Any, np.ndarray, np.ndarray, Topics]:
         """Checked documents, posteriors (n, K), bounds (n,), and the topics."""
         check_is_fitted(self)
