@@ -290,7 +290,7 @@ def test_partial_fit_is_hoffmans_step():
         table, shift, _ = lda_twin.topics(np.ascontiguousarray(components.T), 1 / 3)
         gamma = np.zeros((20, 3))
         words = lda_twin.documents(
-            read_rows(batch), table, shift, np.full(3, 1 / 3), gamma, None, 1e-3, 20
+            read_rows(batch), table, shift, np.full(3, 1 / 3), gamma, None, 1e-3, 30
         )[1]
         rho = (tau + t + 1) ** -kappa
         components = (1 - rho) * components + rho * (1 / 3 + D / 20 * words.T)
