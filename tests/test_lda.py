@@ -290,7 +290,7 @@ def test_partial_fit_is_hoffmans_step():
         table, shift, _ = lda_twin.topics(np.ascontiguousarray(components.T), 1 / 3)
         gamma = np.zeros((20, 3))
         words = lda_twin.documents(
-            read_rows(batch), table, shift, np.full(3, 1 / 3), gamma, None, 1e-3, 20
+            read_rows(batch), table, shift, np.full(3, 1 / 3), gamma, None, 1e-3, 30
         )[1]
         rho = (tau + t + 1) ** -kappa
         components = (1 - rho) * components + rho * (1 / 3 + D / 20 * words.T)
@@ -427,3 +427,25 @@ def test_memory_is_that_of_non_zeros_topics_and_documents():
     tracemalloc.stop()
     held = 20 * rows.nnz + 8 * n * K + 8 * V * K
     assert peak < 10 * held < 8 * n * V / 10
+
+
+def test_collections_of_dask():
+    da = pytest.importorskip("dask.array")
+    dense = X.toarray()
+    lazy = da.from_array(dense, chunks=(20, dense.shape[1]))
+    model = LatentDirichletAllocation(3, max_iter=14, random_state=0).fit(lazy)
+    here = LatentDirichletAllocation(3, max_iter=14, random_state=0).fit(dense)
+    # documents begin anew in each pass there, and go on after the tenth here
+    assert model.bound_ == pytest.approx(here.bound_, rel=1e-2)
+    np.testing.assert_array_equal(model.transform(lazy).compute(), model.transform(dense))
+    assert model.score(lazy) == pytest.approx(model.score(dense), rel=1e-12)
+    expected = model.held_out_perplexity(dense)
+    assert model.held_out_perplexity(lazy) == pytest.approx(expected, rel=1e-12)
+
+
+def test_pandas_out_and_names():
+    pytest.importorskip("pandas")
+    model = LatentDirichletAllocation(3, random_state=0).set_output(transform="pandas")
+    table = model.fit_transform(X.toarray())
+    assert list(table.columns) == [f"latentdirichletallocation{k}" for k in range(3)]
+    np.testing.assert_allclose(table.sum(axis=1), 1.0)

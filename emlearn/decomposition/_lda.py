@@ -70,7 +70,8 @@ class LatentDirichletAllocation(
     mean_change_tol : float, default=1e-3
         The posterior of a document rests where its parameters change by less, on average.
     max_doc_update_iter : int, default=100
-        Iterations of a document in an E-step; at least one is made.
+        Iterations of a document in an E-step; at least one is made. A fit makes 30 at most: it comes
+        back to each document in the next pass.
     n_jobs : int, default=None
         Threads. None is what BLAS may use at the call, -1 all cores. Results do not depend on it, to the
         bit.
@@ -365,6 +366,9 @@ class LatentDirichletAllocation(
 
     def _n_columns(self) -> int:
         return len(self.components_)
+
+    def _score_type(self, X: Any) -> Any:
+        return np.float32 if X.dtype == np.float32 else np.float64
 
     def _infer(self, X: Any) -> tuple[Any, np.ndarray, np.ndarray, Topics]:
         """Checked documents, posteriors (n, K), bounds (n,), and the topics."""

@@ -18,7 +18,7 @@ from ._dirichlet import fit_asymmetric, fit_symmetric
 __all__ = ["Rows", "TopicModel", "Topics", "block_totals", "perplexity", "read_rows", "totals"]
 
 # iterations of a document in a pass of a fit: topics that are still vague should not bind it
-_MOST = 20
+_MOST = 30
 
 # passes in which documents begin anew, before they go on from where the last pass left them
 _ANEW = 10
