@@ -550,6 +550,20 @@ def test_columns_without_a_value():
         MixedMixture(2, blocks=blocks).fit(X[:, [0, 2, 1]])
 
 
+@pytest.mark.parametrize("estimator", [GaussianMixture, StudentTMixture, BayesianGaussianMixture])
+def test_a_batch_without_a_value_in_a_column(estimator):
+    X = holed(np.random.default_rng(19))
+    mixture = estimator(n_components=2, random_state=0).partial_fit(X)
+    before = mixture.means_[:, 1].copy()
+    Y = X.copy()
+    Y[:, 1] = np.nan
+    mixture.partial_fit(Y)
+    assert np.isfinite(mixture.means_).all()
+    np.testing.assert_allclose(mixture.means_[:, 1], before, atol=1.0)
+    with pytest.raises(ValueError, match="column 1"):
+        estimator(n_components=2).partial_fit(Y)
+
+
 def test_infinite_cells_beside_missing_ones():
     X = holed(np.random.default_rng(16))
     fitted = GaussianMixture(2, random_state=0).fit(X)
