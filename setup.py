@@ -36,6 +36,7 @@ class build_ext(_build_ext):
     def initialize_options(self) -> None:
         super().initialize_options()
         self.cython_c_in_temp = True  # no generated C beside the sources
+        self.parallel = os.cpu_count()
 
     def run(self) -> None:
         try:
