@@ -343,11 +343,11 @@ def test_ctrl_c_within_the_first_pass_keeps_what_the_batches_gave(monkeypatch, a
     calls = []
     batch_step = ModelProblem.batch_step
 
-    def interrupted(self, parameters, batch):
+    def interrupted(self, *arguments):
         calls.append(1)
         if len(calls) == (4 if algorithm == "online" else 10):
             raise KeyboardInterrupt
-        return batch_step(self, parameters, batch)
+        return batch_step(self, *arguments)
 
     monkeypatch.setattr(ModelProblem, "batch_step", interrupted)
     fit = GaussianMixture(2, algorithm=algorithm, batch_size=40, random_state=0)

@@ -72,8 +72,7 @@ class Multinomial(LinearFamily):
 
     def input_tags(self, tags: InputTags) -> InputTags:
         tags = super().input_tags(tags)
-        tags.positive_only = True
-        tags.allow_nan = True
+        tags.positive_only = True  # allow_nan would be of single cells, and these are not
         return tags
 
     def encode(

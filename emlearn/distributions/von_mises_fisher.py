@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from scipy.special import gammaln
-from sklearn.utils import InputTags
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..em.fixed import Constraints
@@ -151,11 +150,6 @@ class VonMisesFisher(LinearFamily):
         if X.dtype == np.float64 and np.all(lengths == 1.0):
             return Rows(X)
         return Rows(_divided(X.astype(np.float64), lengths))
-
-    def input_tags(self, tags: InputTags) -> InputTags:
-        tags = super().input_tags(tags)
-        tags.allow_nan = True
-        return tags
 
     def embed(self, X: Any) -> Any:
         return X if sparse.issparse(X) else embed_seen(X, np.isnan(X))

@@ -21,8 +21,8 @@ _DRAWS = 100
 
 def check_missing(case: ServiceCase) -> None:
     """A missing cell is every value that it may have, a missing row tells nothing; the likelihood of the rest rises."""
-    tags = case.estimator.__sklearn_tags__().input_tags
-    hold(tags.allow_nan, f"{type(case.estimator).__name__} takes no missing cells.")
+    allowed = case.estimator.__sklearn_tags__().input_tags.allow_nan
+    hold(allowed == _takes_cells(case), f"the tag allow_nan is {allowed}.")
     if has_likelihood(case):
         for j in range(case.X.shape[1]) if _takes_cells(case) else ():
             _check_marginal(case, j)
