@@ -350,6 +350,14 @@ def test_no_words_at_all():
     assert np.isnan(model.bound_) and np.isnan(model.held_out_perplexity(np.zeros((2, 4))))
 
 
+def test_the_prior_of_an_only_topic_says_nothing():
+    settings = {"topic_word_prior": "auto", "max_iter": 30}
+    model = LatentDirichletAllocation(1, doc_topic_prior="auto", **settings).fit(X)
+    given = LatentDirichletAllocation(1, doc_topic_prior=1.0, **settings).fit(X)
+    assert model.n_iter_ == given.n_iter_ == 30 and model.doc_topic_prior_ == 1.0
+    np.testing.assert_array_equal(model.components_, given.components_)
+
+
 @pytest.mark.parametrize("prior", [1e-8, 1e-3, 50.0])
 def test_extreme_priors(prior):
     model = LatentDirichletAllocation(

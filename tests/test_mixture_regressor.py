@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sklearn.metrics import r2_score
-from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -227,6 +227,29 @@ def test_the_likelihood_is_that_of_the_formula(family, gate):
     )
 
 
+def test_few_known_labels_leave_starts_a_choice():
+    """Regressions that cross: rows near a known one are often of another."""
+    rng = np.random.RandomState(0)
+    groups = np.repeat(np.arange(60), 5)
+    x, first = rng.uniform(0, 10, size=300), (rng.uniform(size=60) < 0.4)[groups]
+    y = np.where(first, 3 * x, 20 - x) + 3 * rng.normal(size=300)
+    labels = np.where(groups < 5, first, -1)
+    X = x[:, None]
+    best = MixtureRegressor(init_params=first.astype(int)).fit(X, y, groups=groups, labels=labels)
+    model = MixtureRegressor(random_state=0).fit(X, y, groups=groups, labels=labels)
+    assert model.lower_bound_ == pytest.approx(best.lower_bound_, abs=1e-6)
+    np.testing.assert_allclose(model.coef_, best.coef_, atol=1e-2)
+    drawn = MixtureRegressor(init_params="random", random_state=1, n_init=1)
+    drawn.fit(X, y, groups=groups, labels=labels)
+    assert drawn.lower_bound_ == pytest.approx(best.lower_bound_, abs=1e-6)
+
+
+def test_blocks_without_a_response_are_named():
+    X, y = mixture_data()
+    with pytest.raises(TypeError, match=r"Block 1 has no y\. A block is a pair \(table, dict\)"):
+        MixtureRegressor().fit_blocks(lambda: [(X, {"y": y}), X])
+
+
 def test_score_is_r2():
     X, y = mixture_data()
     model = MixtureRegressor(random_state=0, n_init=2).fit(X, y)
@@ -234,6 +257,22 @@ def test_score_is_r2():
     assert model.score(X, y) == pytest.approx(r2_score(y, model.predict(X)))
     weighed = model.score(X, y, sample_weight=weights)
     assert weighed == pytest.approx(r2_score(y, model.predict(X), sample_weight=weights))
+
+
+def test_score_of_successes_and_failures_is_that_of_shares():
+    trials = RNG.randint(0, 6, size=N)
+    successes = RNG.binomial(trials, 0.4)
+    y = np.column_stack([successes, trials - successes])
+    model = MixtureRegressor(1, family="binomial").fit(ROWS, y)
+    single = np.concatenate([[1] * a + [0] * b for a, b in y])
+    mean = np.divide(successes, trials, out=np.zeros(N), where=trials > 0)
+    expected = r2_score(mean, model.predict(ROWS), sample_weight=trials)
+    assert model.score(ROWS, y) == pytest.approx(expected)
+    # one trial a row: the same as zeros and ones
+    rows = np.repeat(ROWS, trials, axis=0)
+    two = np.column_stack([single, 1 - single])
+    assert model.score(rows, two) == pytest.approx(r2_score(single, model.predict(rows)))
+    assert np.isfinite(cross_val_score(model, ROWS, y, cv=2)).all()
 
 
 @pytest.mark.parametrize("gate", [None, "softmax"])

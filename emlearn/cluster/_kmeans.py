@@ -82,9 +82,9 @@ class KMeans(
     ----------
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
     labels_ : ndarray of int of shape (n_samples,)
-        The nearest centre of each row: what ``predict`` says of it.
+        The nearest centre of each row: what ``predict`` says of it. Not after ``partial_fit``.
     inertia_ : float
-        Sum of the squared distances of the rows from these centres, by weight.
+        Sum of the squared distances of the rows from these centres, by weight. Not after ``partial_fit``.
     n_iter_ : int
         Iterations of the best run.
     n_features_in_ : int
@@ -332,6 +332,11 @@ class KMeans(
                 " to duplicate points in X.",
                 ConvergenceWarning,
             )
+
+    def _note_rows(self, source: Source) -> None:
+        if source.goes_on:  # those of the rows of an earlier fit
+            for name in ("labels_", "inertia_"):
+                vars(self).pop(name, None)
 
     @property
     def _n_features_out(self) -> int:

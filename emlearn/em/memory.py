@@ -58,5 +58,5 @@ class Memory:
         return copy.deepcopy(self._kept)
 
     def restore(self, saved: dict[int, Any]) -> None:
-        """Be as the memory was that said this."""
+        """Be as the memory was that said this, once: arrays are taken over and written to."""
         self._kept = dict(saved)

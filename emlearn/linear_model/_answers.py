@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.base import RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -20,7 +21,7 @@ from ._model import PreparedRows
 __all__ = ["AnswersMixin"]
 
 
-class AnswersMixin:
+class AnswersMixin(RegressorMixin):
     """Means, posteriors, likelihoods and draws of a mixture of regressions, from its fitted attributes."""
 
     def _n_columns(self) -> int:
@@ -223,6 +224,28 @@ class AnswersMixin:
         float
         """
         return self._total(X, y, sample_weight, groups)[0]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Share of the variance of the response that :meth:`predict` explains, R squared.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Of the family "binomial" also of shape (n_samples, 2): then the response is the share of successes, and a
+            row counts by its trials.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        if np.ndim(y) == 2 and np.shape(y)[1] == 2 and self._distribution().n_responses == 2:
+            successes, trials = self._distribution().read_response(np.asarray(y, np.float64)).T
+            y = np.divide(successes, trials, out=np.zeros(len(trials)), where=trials > 0)
+            sample_weight = trials if sample_weight is None else trials * np.asarray(sample_weight)
+        return super().score(X, y, sample_weight)
 
     def _total(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> tuple[float, float]:
         """The log-likelihood of all rows, and what they count."""
