@@ -193,6 +193,5 @@ def check_whole(groups: list[np.ndarray]) -> None:
     if counts.max() > 1:
         raise ValueError(
             f"groups: group {names[counts > 1].tolist()[0]!r} is in more than one partition, or its rows are not"
-            " together. Divide X so that each group, or sequence, is whole in a partition, the rows of a sequence in the"
-            " order of time."
+            " together. Divide X so that each group is whole in a partition, sequences in the order of time."
         )

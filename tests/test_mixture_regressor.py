@@ -740,6 +740,7 @@ def test_a_perfect_fit_is_an_error_without_a_floor(n_components):
         ({"family": "poisson"}, -COUNTS - 1, "needs counts"),
         ({"family": "binomial"}, COUNTS, "zeros and ones"),
         ({"family": "binomial"}, -np.ones((N, 2)), "successes and the failures"),
+        ({"family": "binomial"}, np.full(N, 0.3), r"got 0\.3 in row 0.*two columns"),
         ({"family": "gamma"}, LINEAR, "family"),
         ({"features": [7]}, LINEAR, "no column of X"),
         ({"features": ["age"]}, LINEAR, "no column 'age'"),
