@@ -235,7 +235,7 @@ def test_the_prior_of_topics_is_the_maximum():
         found = fit_asymmetric(50 * means, 50.0, np.ones(3))
         np.testing.assert_allclose(found, np.exp(best.x), rtol=1e-4)
     assert np.array_equal(fit_asymmetric(np.zeros(2), 0.0, np.ones(2)), np.ones(2))
-    with pytest.raises(SingularError, match="below 0"):
+    with pytest.raises(SingularError, match="above 0"):
         fit_asymmetric(np.array([1.0, -1.0]), 1.0, np.ones(2))
 
 

@@ -250,6 +250,20 @@ def test_blocks_without_a_response_are_named():
         MixtureRegressor().fit_blocks(lambda: [(X, {"y": y}), X])
 
 
+@pytest.mark.parametrize("family", ["gaussian", "poisson"])
+def test_icl_is_the_bic_of_rows_with_labels(family):
+    X, y = mixture_data(2, family)
+    groups, weights = np.arange(len(y)) // 2, np.repeat(np.arange(len(y) // 2) % 3, 2)
+    model = MixtureRegressor(family=family, random_state=0, n_init=2).fit(X, y)
+    sure = np.log(model.responsibilities(X, y).max(axis=1))
+    assert model.icl(X, y) == pytest.approx(model.bic(X, y) - 2 * sure.sum())
+    known = {"groups": groups, "sample_weight": weights}
+    sure = np.log(model.responsibilities(X, y, groups=groups).max(axis=1))[::2]
+    assert model.icl(X, y, **known) == pytest.approx(
+        model.bic(X, y, **known) - 2 * weights[::2] @ sure
+    )
+
+
 def test_score_is_r2():
     X, y = mixture_data()
     model = MixtureRegressor(random_state=0, n_init=2).fit(X, y)
