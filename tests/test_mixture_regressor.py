@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import warnings
 from itertools import product
 from pathlib import Path
 
@@ -262,6 +263,21 @@ def test_icl_is_the_bic_of_rows_with_labels(family):
     assert model.icl(X, y, **known) == pytest.approx(
         model.bic(X, y, **known) - 2 * weights[::2] @ sure
     )
+
+
+def test_a_gate_that_is_a_step_is_named():
+    rng = np.random.RandomState(0)
+    x = rng.uniform(0, 10, size=100)
+    y = np.where(x < 5, 1.0, 9.0) + 0.1 * rng.normal(size=100)
+    with pytest.warns(DegenerateComponentsWarning, match=r"The gate tells components \[0, 1\]"):
+        model = MixtureRegressor(gate="softmax", n_init=1, random_state=0).fit(x[:, None], y)
+    assert np.isfinite(model.gate_coef_).all()
+    assert model.predict_weights(x[:, None]).max(axis=1).min() > 0.99
+    blurred = y[rng.permutation(100)]  # which the covariate says nothing of
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DegenerateComponentsWarning)
+        MixtureRegressor(gate="softmax", n_init=1, random_state=0).fit(x[:, None], blurred)
+        MixtureRegressor(1, gate="softmax").fit(x[:, None], y)
 
 
 def test_score_is_r2():

@@ -357,6 +357,16 @@ class BaseMixtureRegressor(AnswersMixin, CompositeEstimator, ABC):
         super()._set_fitted(result, dtype)
         if result.statistics is None:
             return
+        if self.gate is not None:
+            gate = Gate(self._n_gate_columns())
+            certain = np.flatnonzero(gate.vanishing(result.statistics[gate.name]))
+            if len(certain):
+                warn_user(
+                    f"The gate tells components {certain.tolist()} from all others without error: its coefficients"
+                    " would grow without end, and were stopped. They say where one component gives way to another, and"
+                    " no more.",
+                    DegenerateComponentsWarning,
+                )
         lost = np.flatnonzero(self._distribution().vanishing(result.statistics["components"]))
         if len(lost):
             warn_user(
