@@ -90,6 +90,11 @@ class BlockReader:
             X, metadata = self._parts(raw, number)
             if (X.shape[0] if hasattr(X, "shape") and len(X.shape) else len(X)) == 0:
                 raise ValueError(f"Block {number} is empty: it has no rows. Leave it out.")
+            if "y" in self.names and "y" not in metadata:
+                raise TypeError(
+                    f"Block {number} has no y. A block is a pair (table, dict), with a dict of {', '.join(self.names)};"
+                    " y is needed."
+                )
             try:
                 if reset:
                     metadata = self._without_texts(metadata)

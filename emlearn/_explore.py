@@ -192,6 +192,6 @@ def check_whole(groups: list[np.ndarray]) -> None:
     names, counts = np.unique(np.concatenate(groups), return_counts=True)
     if counts.max() > 1:
         raise ValueError(
-            f"groups: sequence {names[counts > 1].tolist()[0]!r} is in more than one partition, or its rows are not"
-            " together. Divide X so that each sequence is whole in a partition, its rows in the order of time."
+            f"groups: group {names[counts > 1].tolist()[0]!r} is in more than one partition, or its rows are not"
+            " together. Divide X so that each group is whole in a partition, sequences in the order of time."
         )

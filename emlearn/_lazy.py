@@ -144,7 +144,7 @@ def _whole(metadata: dict[str, Any]) -> dict[str, Any]:
         last = np.asarray(metadata["groups"])[-1:].tolist()[0]
         if following[0] == last:
             raise ValueError(
-                f"groups: sequence {last!r} is in more than one partition. Divide X so that each sequence is whole in a"
+                f"groups: group {last!r} is in more than one partition. Divide X so that each group is whole in a"
                 " partition."
             )
     return metadata

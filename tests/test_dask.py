@@ -337,14 +337,14 @@ def test_sequences_that_are_cut():
         model.fit(whole)
     with pytest.raises(ValueError, match="Give groups"):
         model.fit(whole, lengths=[20] * 20)
-    with pytest.raises(ValueError, match="sequence 5 is in more than one partition"):
+    with pytest.raises(ValueError, match="group 5 is in more than one partition"):
         model.fit(cut, groups=groups)
     again = groups.copy()
     again[-20:] = 0
-    with pytest.raises(ValueError, match="sequence 0 is in more than one partition"):
+    with pytest.raises(ValueError, match="group 0 is in more than one partition"):
         model.fit(whole, groups=again)
     model.fit(whole, groups=groups)
-    with pytest.raises(ValueError, match="sequence 5 is in more than one partition"):
+    with pytest.raises(ValueError, match="group 5 is in more than one partition"):
         model.predict(cut, groups=groups).compute()
     one = da.from_array(X, chunks=-1)
     same_fit(clone(model).fit(X), clone(model).fit(one))

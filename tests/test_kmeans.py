@@ -408,6 +408,7 @@ def test_partial_fit_goes_on_from_a_fit():
     before = model.cluster_centers_
     model.partial_fit(X)
     np.testing.assert_allclose(model.cluster_centers_, before, atol=1e-9)
+    assert not hasattr(model, "labels_") and not hasattr(model, "inertia_")  # of an earlier fit
     model.partial_fit(X + 100.0)  # about another origin
     moved = np.any(np.abs(model.cluster_centers_ - before) > 1e-9, axis=1)
     assert moved.sum() == 1 and np.all(model.cluster_centers_[moved] > before[moved] + 10)

@@ -235,7 +235,7 @@ def test_the_prior_of_topics_is_the_maximum():
         found = fit_asymmetric(50 * means, 50.0, np.ones(3))
         np.testing.assert_allclose(found, np.exp(best.x), rtol=1e-4)
     assert np.array_equal(fit_asymmetric(np.zeros(2), 0.0, np.ones(2)), np.ones(2))
-    with pytest.raises(SingularError, match="below 0"):
+    with pytest.raises(SingularError, match="above 0"):
         fit_asymmetric(np.array([1.0, -1.0]), 1.0, np.ones(2))
 
 
@@ -348,6 +348,14 @@ def test_no_words_at_all():
     model.fit(np.zeros((3, 4)))
     np.testing.assert_allclose(model.components_, 0.5)
     assert np.isnan(model.bound_) and np.isnan(model.held_out_perplexity(np.zeros((2, 4))))
+
+
+def test_the_prior_of_an_only_topic_says_nothing():
+    settings = {"topic_word_prior": "auto", "max_iter": 30}
+    model = LatentDirichletAllocation(1, doc_topic_prior="auto", **settings).fit(X)
+    given = LatentDirichletAllocation(1, doc_topic_prior=1.0, **settings).fit(X)
+    assert model.n_iter_ == given.n_iter_ == 30 and model.doc_topic_prior_ == 1.0
+    np.testing.assert_array_equal(model.components_, given.components_)
 
 
 @pytest.mark.parametrize("prior", [1e-8, 1e-3, 50.0])

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import warnings
 from itertools import product
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sklearn.metrics import r2_score
-from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -227,6 +228,58 @@ def test_the_likelihood_is_that_of_the_formula(family, gate):
     )
 
 
+def test_few_known_labels_leave_starts_a_choice():
+    """Regressions that cross: rows near a known one are often of another."""
+    rng = np.random.RandomState(0)
+    groups = np.repeat(np.arange(60), 5)
+    x, first = rng.uniform(0, 10, size=300), (rng.uniform(size=60) < 0.4)[groups]
+    y = np.where(first, 3 * x, 20 - x) + 3 * rng.normal(size=300)
+    labels = np.where(groups < 5, first, -1)
+    X = x[:, None]
+    best = MixtureRegressor(init_params=first.astype(int)).fit(X, y, groups=groups, labels=labels)
+    model = MixtureRegressor(random_state=0).fit(X, y, groups=groups, labels=labels)
+    assert model.lower_bound_ == pytest.approx(best.lower_bound_, abs=1e-6)
+    np.testing.assert_allclose(model.coef_, best.coef_, atol=1e-2)
+    drawn = MixtureRegressor(init_params="random", random_state=1, n_init=1)
+    drawn.fit(X, y, groups=groups, labels=labels)
+    assert drawn.lower_bound_ == pytest.approx(best.lower_bound_, abs=1e-6)
+
+
+def test_blocks_without_a_response_are_named():
+    X, y = mixture_data()
+    with pytest.raises(TypeError, match=r"Block 1 has no y\. A block is a pair \(table, dict\)"):
+        MixtureRegressor().fit_blocks(lambda: [(X, {"y": y}), X])
+
+
+@pytest.mark.parametrize("family", ["gaussian", "poisson"])
+def test_icl_is_the_bic_of_rows_with_labels(family):
+    X, y = mixture_data(2, family)
+    groups, weights = np.arange(len(y)) // 2, np.repeat(np.arange(len(y) // 2) % 3, 2)
+    model = MixtureRegressor(family=family, random_state=0, n_init=2).fit(X, y)
+    sure = np.log(model.responsibilities(X, y).max(axis=1))
+    assert model.icl(X, y) == pytest.approx(model.bic(X, y) - 2 * sure.sum())
+    known = {"groups": groups, "sample_weight": weights}
+    sure = np.log(model.responsibilities(X, y, groups=groups).max(axis=1))[::2]
+    assert model.icl(X, y, **known) == pytest.approx(
+        model.bic(X, y, **known) - 2 * weights[::2] @ sure
+    )
+
+
+def test_a_gate_that_is_a_step_is_named():
+    rng = np.random.RandomState(0)
+    x = rng.uniform(0, 10, size=100)
+    y = np.where(x < 5, 1.0, 9.0) + 0.1 * rng.normal(size=100)
+    with pytest.warns(DegenerateComponentsWarning, match=r"The gate tells components \[0, 1\]"):
+        model = MixtureRegressor(gate="softmax", n_init=1, random_state=0).fit(x[:, None], y)
+    assert np.isfinite(model.gate_coef_).all()
+    assert model.predict_weights(x[:, None]).max(axis=1).min() > 0.99
+    blurred = y[rng.permutation(100)]  # which the covariate says nothing of
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DegenerateComponentsWarning)
+        MixtureRegressor(gate="softmax", n_init=1, random_state=0).fit(x[:, None], blurred)
+        MixtureRegressor(1, gate="softmax").fit(x[:, None], y)
+
+
 def test_score_is_r2():
     X, y = mixture_data()
     model = MixtureRegressor(random_state=0, n_init=2).fit(X, y)
@@ -234,6 +287,22 @@ def test_score_is_r2():
     assert model.score(X, y) == pytest.approx(r2_score(y, model.predict(X)))
     weighed = model.score(X, y, sample_weight=weights)
     assert weighed == pytest.approx(r2_score(y, model.predict(X), sample_weight=weights))
+
+
+def test_score_of_successes_and_failures_is_that_of_shares():
+    trials = RNG.randint(0, 6, size=N)
+    successes = RNG.binomial(trials, 0.4)
+    y = np.column_stack([successes, trials - successes])
+    model = MixtureRegressor(1, family="binomial").fit(ROWS, y)
+    single = np.concatenate([[1] * a + [0] * b for a, b in y])
+    mean = np.divide(successes, trials, out=np.zeros(N), where=trials > 0)
+    expected = r2_score(mean, model.predict(ROWS), sample_weight=trials)
+    assert model.score(ROWS, y) == pytest.approx(expected)
+    # one trial a row: the same as zeros and ones
+    rows = np.repeat(ROWS, trials, axis=0)
+    two = np.column_stack([single, 1 - single])
+    assert model.score(rows, two) == pytest.approx(r2_score(single, model.predict(rows)))
+    assert np.isfinite(cross_val_score(model, ROWS, y, cv=2)).all()
 
 
 @pytest.mark.parametrize("gate", [None, "softmax"])
@@ -701,6 +770,7 @@ def test_a_perfect_fit_is_an_error_without_a_floor(n_components):
         ({"family": "poisson"}, -COUNTS - 1, "needs counts"),
         ({"family": "binomial"}, COUNTS, "zeros and ones"),
         ({"family": "binomial"}, -np.ones((N, 2)), "successes and the failures"),
+        ({"family": "binomial"}, np.full(N, 0.3), r"got 0\.3 in row 0.*two columns"),
         ({"family": "gamma"}, LINEAR, "family"),
         ({"features": [7]}, LINEAR, "no column of X"),
         ({"features": ["age"]}, LINEAR, "no column 'age'"),

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator
 from emlearn import EMMixin, LatentDirichletAllocation
 from emlearn.callbacks import Checkpoint
 from emlearn.em import Block, InMemory, Sums, block_rows, loop
+from emlearn.em.memory import Memory
 from emlearn.em.problem import ModelProblem
 
 X = np.arange(40.0)[:, None]
@@ -170,3 +171,13 @@ def test_a_checkpoint_has_the_memory(tmp_path, accelerate):
     np.testing.assert_array_equal(model.components_, whole.components_)
     np.testing.assert_array_equal(model.lower_bounds_, whole.lower_bounds_)
     assert 0 < rest.n < 6
+
+
+def test_nothing_is_copied_once_documents_go_on(monkeypatch):
+    """A pass that cannot begin anew is not taken back."""
+    copies = []
+    saved = Memory.saved
+    monkeypatch.setattr(Memory, "saved", lambda memory: copies.append(1) or saved(memory))
+    rows = np.random.RandomState(0).poisson(1.0, size=(30, 12))
+    model = LatentDirichletAllocation(3, max_iter=40, random_state=0).fit(rows)
+    assert model.n_iter_ == 40 and len(copies) <= 10

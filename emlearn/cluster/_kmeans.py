@@ -64,6 +64,7 @@ class KMeans(
         Stop when an iteration moved the centres by less, squared and summed, in units of the mean variance of a
         feature; or when no row changed its cluster.
     verbose : int, default=0
+        1 and more print the inertia after each iteration.
     random_state : int, RandomState instance or None, default=None
     copy_x : bool, default=True
         For compatibility: X is never written to, nor copied as a whole.
@@ -82,9 +83,9 @@ class KMeans(
     ----------
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
     labels_ : ndarray of int of shape (n_samples,)
-        The nearest centre of each row: what ``predict`` says of it.
+        The nearest centre of each row: what ``predict`` says of it. Not after ``partial_fit``.
     inertia_ : float
-        Sum of the squared distances of the rows from these centres, by weight.
+        Sum of the squared distances of the rows from these centres, by weight. Not after ``partial_fit``.
     n_iter_ : int
         Iterations of the best run.
     n_features_in_ : int
@@ -185,6 +186,8 @@ class KMeans(
         value = super()._setting(name)
         if name == "algorithm" and value in ("lloyd", "elkan"):
             return "batch"
+        if name == "verbose":  # the model has lines of its own
+            return 0
         if name == "n_init" and value == "auto":
             careful = isinstance(self.init, str) and self.init != "random"
             return 1 if careful or self._given() else _RUNS
@@ -208,6 +211,8 @@ class KMeans(
         unit = scatter / weight if scatter > 0 else 1.0
         gain = self.tol if self._setting("algorithm") == "online" else None
         model = KMeansModel(mean, unit, self.tol * scatter / weight / len(mean), gain)
+        if self.verbose:
+            model.printed = unit * weight
         model.initial_parameters = partial(self._first_centres, model)
         return model
 
@@ -265,7 +270,13 @@ class KMeans(
     def _repeatable_start(self) -> bool:
         return self._given()
 
-    def _first_centres(
+    def _first_centres(self, model: KMeansModel, *start: Any) -> np.ndarray:
+        centres = self._draw_centres(model, *start)
+        if self.verbose:
+            print("Initialization complete")
+        return centres
+
+    def _draw_centres(
         self,
         model: KMeansModel,
         X: Any,
@@ -332,6 +343,11 @@ class KMeans(
                 " to duplicate points in X.",
                 ConvergenceWarning,
             )
+
+    def _note_rows(self, source: Source) -> None:
+        if source.goes_on:  # those of the rows of an earlier fit
+            for name in ("labels_", "inertia_"):
+                vars(self).pop(name, None)
 
     @property
     def _n_features_out(self) -> int:

@@ -44,6 +44,8 @@ class KMeansModel:
     ) -> None:
         self.origin, self.unit = origin, unit
         self.least_shift, self.least_gain = least_shift, least_gain
+        #: where a run says how far it is, in scikit-learn's words: the inertia of an objective of -1
+        self.printed: float | None = None
         self.zero = np.zeros_like(origin)
 
     def about(self, X: Any) -> np.ndarray:
@@ -89,6 +91,15 @@ class KMeansModel:
 
     def at_rest(self, old: np.ndarray, new: np.ndarray, objectives: list[float]) -> str | None:
         """Why a run ends after this iteration, as in scikit-learn; None where it goes on."""
+        reason = self._rests(old, new, objectives)
+        if self.printed is not None and objectives:
+            n = len(objectives)
+            print(f"Iteration {n}, inertia {-objectives[-1] * self.printed}.")
+            if reason is not None:
+                print(f"Converged at iteration {n}: {reason}.")
+        return reason
+
+    def _rests(self, old: np.ndarray, new: np.ndarray, objectives: list[float]) -> str | None:
         if self.least_gain is not None:
             if len(objectives) > 1 and abs(objectives[-1] - objectives[-2]) < self.least_gain:
                 return f"a pass changed the objective by less than {self.least_gain:g}"

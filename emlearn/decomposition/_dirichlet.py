@@ -32,11 +32,11 @@ def fit_asymmetric(log_theta: np.ndarray, weight: float, alpha: np.ndarray) -> n
     ----------
     Minka, T. P. (2000). Estimating a Dirichlet distribution. Technical report, MIT.
     """
-    if not weight > 0:
+    if not weight > 0 or len(alpha) == 1:  # the share of an only topic is 1 whatever its prior
         return alpha
     mean = log_theta / weight
-    if not np.all(np.isfinite(mean)) or not np.all(mean < 0):
-        raise SingularError("the expected logarithms of the documents' topics are not below 0")
+    if not np.all(np.isfinite(mean)) or not np.all(mean <= 0):
+        raise SingularError("the expected logarithms of the documents' topics are above 0")
 
     def value(a: np.ndarray) -> float:
         return float(gammaln(a.sum()) - gammaln(a).sum() + a @ mean)

@@ -151,6 +151,10 @@ class TopicModel:
         """The documents' posteriors."""
         return Posteriors(np.zeros((len(rows[0]) - 1, self.n_components)))
 
+    def settled(self, memory: Posteriors) -> bool:
+        """Whether documents go on from what is kept of them."""
+        return memory.n_passes >= _ANEW
+
     def settle(self, memory: Posteriors) -> None:
         """Let documents go on from what is kept of them."""
         memory.n_passes = _ANEW

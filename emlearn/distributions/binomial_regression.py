@@ -25,7 +25,7 @@ class BinomialRegression(Regression):
                     f" columns, from 0 on, got the shape {y.shape}."
                 )
             return np.column_stack([y[:, 0], y.sum(axis=1)])
-        wrong = np.flatnonzero((y < 0) | (y > 1))
+        wrong = np.flatnonzero((y != 0) & (y != 1))
         if len(wrong):
             raise ValueError(
                 f"family='binomial' needs a y of zeros and ones, got {y[wrong[0]]:g} in row {wrong[0]}. Of several"

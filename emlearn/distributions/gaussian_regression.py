@@ -80,9 +80,15 @@ class GaussianRegression(Regression):
     def log_density(
         self, parameters: GaussianRegressionParameters, features: RegressionRows
     ) -> tuple[np.ndarray, Any]:
-        rest = features.y[:, None] - self.predictor(parameters, features.X)
-        variances = parameters.variances
-        return -0.5 * (rest**2 / variances + np.log(2 * np.pi * variances)), None
+        # rows side by side: what is done to each of few columns takes longer
+        table = parameters.coef @ features.X.T
+        table += parameters.intercept[:, None]
+        np.subtract(features.y, table, out=table)
+        table /= np.sqrt(parameters.variances)[:, None]
+        table *= table
+        table *= -0.5
+        table -= 0.5 * np.log(2 * np.pi * parameters.variances)[:, None]
+        return np.ascontiguousarray(table.T), None
 
     def working(
         self, predictor: np.ndarray | None, rows: RegressionRows

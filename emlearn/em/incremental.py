@@ -109,7 +109,9 @@ class IncrementalState(OnlineState):
             value += log_likelihood
         self.objective = self.problem.objective(value, self.parameters)
         if math.isnan(self.objective):
-            raise SingularError("the objective at the start is not a number")
+            raise SingularError(
+                "the objective at the start is not a number; where data hold numbers too large to square, rescale them"
+            )
         self.tree = MergeTree(parts)
         self.statistics = None
         self.n_e_steps = 1

@@ -28,22 +28,26 @@ def response_moments(response: np.ndarray, X: np.ndarray, weights: np.ndarray) -
     """
     n, K = weights.shape
     d = X.shape[1]
-    weight = weights.sum(axis=0)
+    ones = np.ones(n)
+    weight = ones @ weights
     mean, scatter = np.zeros((K, 1 + d)), np.zeros((K, 1 + d, 1 + d))
-    table = np.empty((n, 1 + d))
-    centre = X.mean(axis=0) if n else np.zeros(d)
-    np.subtract(X, centre, out=table[:, 1:])
+    # rows side by side: what is done to each of few columns takes longer
+    table = np.empty((1 + d, n))
+    centre = ones @ X / n if n else np.zeros(d)
+    np.subtract(X.T, centre[:, None], out=table[1:])
+    y, weighed = np.empty_like(table), np.empty_like(table)
     for k in range(K):
         if not weight[k] > 0:
             continue
         values = response if response.ndim == 1 else response[:, k]
-        middle = weights[:, k] @ values / weight[k]
-        np.subtract(values, middle, out=table[:, 0])
-        shift = weights[:, k] @ table / weight[k]
-        y = table - shift
+        own = np.ascontiguousarray(weights[:, k])
+        middle = own @ values / weight[k]
+        np.subtract(values, middle, out=table[0])
+        shift = table @ own / weight[k]
+        np.subtract(table, shift[:, None], out=y)
         mean[k, 0], mean[k, 1:] = middle, centre
         mean[k] += shift
-        scatter[k] = (weights[:, k, None] * y).T @ y
+        scatter[k] = np.multiply(y, own, out=weighed) @ y.T
     return Moments(weight, mean, scatter, "full")
 
 

@@ -243,7 +243,9 @@ class RunState:
         """Statistics and objective of the first parameters."""
         self.statistics, self.objective = self.problem.e_step(self.parameters)
         if math.isnan(self.objective):
-            raise SingularError("the objective at the start is not a number")
+            raise SingularError(
+                "the objective at the start is not a number; where data hold numbers too large to square, rescale them"
+            )
         self.n_e_steps = 1
 
     # ------------------------------------------------------------- steps

@@ -14,7 +14,8 @@ class Memory:
     A model that wants them has ``new_memory(X)``, of a prepared block: arrays, or a container of arrays, that its
     ``e_step`` is then handed as ``memory`` and writes to in place. A model whose E-step may take no notice of it and
     begin anew has ``settle(memory)``, too, after which it goes on from there: where beginning anew lets the objective
-    fall, the loop takes that E-step back.
+    fall, the loop takes that E-step back. For that it copies all there is before each pass, unless ``settled(memory)``
+    says that the model goes on from there anyway.
 
     Parameters
     ----------
@@ -37,8 +38,15 @@ class Memory:
     def __init__(self, model: Any) -> None:
         self.model = model
         self._kept: dict[int, Any] = {}
-        #: whether an E-step may begin anew
-        self.restless = hasattr(model, "settle")
+        self._settled = not hasattr(model, "settle")
+
+    @property
+    def restless(self) -> bool:
+        """Whether an E-step may begin anew."""
+        if self._settled:
+            return False
+        settled = getattr(self.model, "settled", None)
+        return settled is None or not self._kept or not all(map(settled, self._kept.values()))
 
     def of(self, block: Any, prepared: Any) -> Any:
         """That of a block, which is known by the number of its first row."""
@@ -51,12 +59,12 @@ class Memory:
         """Let all go on from what is kept."""
         for kept in self._kept.values():
             self.model.settle(kept)
-        self.restless = False
+        self._settled = True
 
     def saved(self) -> dict[int, Any]:
         """A copy, for :meth:`restore`."""
         return copy.deepcopy(self._kept)
 
     def restore(self, saved: dict[int, Any]) -> None:
-        """Be as the memory was that said this."""
+        """Be as the memory was that said this, once: arrays are taken over and written to."""
         self._kept = dict(saved)

@@ -17,6 +17,8 @@ __all__ = ["Gate", "GateParameters"]
 
 # products of two probabilities are taken to be no smaller where they divide
 _LEAST = 1e-10
+# of the units: where doubt comes to less there is none
+_CERTAIN = 1e-6
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,15 @@ class Gate:
             old.intercept + fraction * (new.intercept - old.intercept),
             new.weights,
         )
+
+    def vanishing(self, statistics: Joint) -> np.ndarray:
+        """Components (K,) that covariates tell from all others without error: no finite coefficients are best."""
+        counts, weight = statistics["counts"]["counts"], statistics["step"].weight
+        K = len(counts)
+        if K == 1:
+            return np.zeros(1, dtype=bool)
+        doubt = sum(np.bincount(members, weight, K) for members in _pairs(K))
+        return (counts > 0) & (doubt < _CERTAIN * counts.sum())
 
     def log_prior(self, parameters: GateParameters, prior: None) -> float:
         """0: there is no prior."""

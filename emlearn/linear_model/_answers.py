@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.base import RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._lazy import lazy
+from ..em.posteriors import SOFT, PosteriorMode
 from ..em.problem import ModelProblem
 from ..em.reduce import map_reduce, row_blocks, take_rows
 from ..em.sources import Block, InMemory
@@ -20,7 +22,7 @@ from ._model import PreparedRows
 __all__ = ["AnswersMixin"]
 
 
-class AnswersMixin:
+class AnswersMixin(RegressorMixin):
     """Means, posteriors, likelihoods and draws of a mixture of regressions, from its fitted attributes."""
 
     def _n_columns(self) -> int:
@@ -224,11 +226,36 @@ class AnswersMixin:
         """
         return self._total(X, y, sample_weight, groups)[0]
 
-    def _total(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> tuple[float, float]:
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Share of the variance of the response that :meth:`predict` explains, R squared.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Of the family "binomial" also of shape (n_samples, 2): then the response is the share of successes, and a
+            row counts by its trials.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        if np.ndim(y) == 2 and np.shape(y)[1] == 2 and self._distribution().n_responses == 2:
+            successes, trials = self._distribution().read_response(np.asarray(y, np.float64)).T
+            y = np.divide(successes, trials, out=np.zeros(len(trials)), where=trials > 0)
+            sample_weight = trials if sample_weight is None else trials * np.asarray(sample_weight)
+        return super().score(X, y, sample_weight)
+
+    def _total(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, mode: PosteriorMode = SOFT
+    ) -> tuple[float, float]:
         """The log-likelihood of all rows, and what they count."""
         block = self._known(X, y, groups, sample_weight)
         with single_threaded_blas(), Workers(self._n_threads(block.X)) as workers:
-            problem = ModelProblem(self._fitted_model(), InMemory(block, self._blocks), workers)
+            source = InMemory(block, self._blocks)
+            problem = ModelProblem(self._fitted_model(), source, workers, mode)
             return problem.log_likelihood(self.recall())[1], problem.rows
 
     def bic(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> float:
@@ -247,6 +274,30 @@ class AnswersMixin:
         float
         """
         value, n = self._total(X, y, sample_weight, groups)
+        return -2.0 * value + self._n_parameters() * math.log(n)
+
+    def icl(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> float:
+        """Integrated completed likelihood; the lower the better.
+
+        It is the BIC with each row, or group, given to its most probable component.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+        groups : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+
+        References
+        ----------
+        Biernacki, C., Celeux, G. and Govaert, G. (2000). Assessing a mixture model for clustering with the integrated
+        completed likelihood. IEEE Transactions on Pattern Analysis and Machine Intelligence 22(7), 719-725.
+        """
+        value, n = self._total(X, y, sample_weight, groups, PosteriorMode("hard"))
         return -2.0 * value + self._n_parameters() * math.log(n)
 
     def aic(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> float:

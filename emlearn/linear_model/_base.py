@@ -25,6 +25,7 @@ from ..distributions.poisson_regression import PoissonRegression
 from ..distributions.regression import Regression
 from ..em.held import Space
 from ..em.reduce import unit_blocks
+from ..em.seeded import pinned_start
 from ..em.sources import Block, Source
 from ..em.starts import ShareStart, Start, draw_start, given_start
 from ..em.units import Units
@@ -303,15 +304,35 @@ class BaseMixtureRegressor(AnswersMixin, CompositeEstimator, ABC):
         if self._is_mixed():
             method = "random" if random_state.randint(2) else "k-means++"
         if method == "random" and isinstance(X, Units):  # the mean of many draws is none
-            shares = random_state.uniform(size=(len(X.ends), K))
-            shares /= shares.sum(axis=1, keepdims=True)
-            return ShareStart(np.repeat(shares, np.diff(X.ends, prepend=0), axis=0))
+            return self._random_shares(X, random_state)
         space = rows if method == "random" else distribution.embed(rows)
         start = draw_start(method, space, K, random_state, sample_weight, partition=True)
         return self._arranged(start, X)
 
+    def _draw_labelled(
+        self,
+        X: Any,
+        labels: np.ndarray,
+        sample_weight: np.ndarray | None,
+        random_state: np.random.RandomState,
+        distribution: Distribution,
+    ) -> Start:
+        method = self.init_params
+        if self._is_mixed():
+            method = "random" if random_state.randint(2) else "k-means++"
+        if isinstance(method, str) and method == "random":
+            return pinned_start(self._random_shares(X, random_state), labels)
+        return super()._draw_labelled(X, labels, sample_weight, random_state, distribution)
+
+    def _random_shares(self, X: Any, random_state: np.random.RandomState) -> ShareStart:
+        """Shares that all rows of a group have, or each row its own."""
+        lengths = np.diff(X.ends, prepend=0) if isinstance(X, Units) else np.ones(X.shape[0], int)
+        shares = random_state.uniform(size=(len(lengths), self.n_components))
+        shares /= shares.sum(axis=1, keepdims=True)
+        return ShareStart(np.repeat(shares, lengths, axis=0))
+
     def _start_method(self) -> Any:
-        # where some labels are known, the other rows begin near a seed
+        # where some labels are known, and it is not "random": the other rows begin near a seed
         return "k-means++" if self._is_mixed() else self.init_params
 
     def _is_mixed(self) -> bool:
@@ -336,6 +357,16 @@ class BaseMixtureRegressor(AnswersMixin, CompositeEstimator, ABC):
         super()._set_fitted(result, dtype)
         if result.statistics is None:
             return
+        if self.gate is not None:
+            gate = Gate(self._n_gate_columns())
+            certain = np.flatnonzero(gate.vanishing(result.statistics[gate.name]))
+            if len(certain):
+                warn_user(
+                    f"The gate tells components {certain.tolist()} from all others without error: its coefficients"
+                    " would grow without end, and were stopped. They say where one component gives way to another, and"
+                    " no more.",
+                    DegenerateComponentsWarning,
+                )
         lost = np.flatnonzero(self._distribution().vanishing(result.statistics["components"]))
         if len(lost):
             warn_user(

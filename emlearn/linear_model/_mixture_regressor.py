@@ -5,7 +5,7 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any, Self
 
-from sklearn.base import RegressorMixin, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._composite import CompositeEstimator
@@ -16,7 +16,7 @@ from ._base import FAMILIES, BaseMixtureRegressor
 __all__ = ["MixtureRegressor"]
 
 
-class MixtureRegressor(RegressorMixin, BaseMixtureRegressor):
+class MixtureRegressor(BaseMixtureRegressor):
     """A mixture of regressions, fitted by EM.
 
     Each row comes from one of several regressions, and nobody knows which. Their weights are the same for all rows, or,
