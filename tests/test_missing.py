@@ -550,6 +550,37 @@ def test_columns_without_a_value():
         MixedMixture(2, blocks=blocks).fit(X[:, [0, 2, 1]])
 
 
+@pytest.mark.parametrize(
+    "estimator", [GaussianMixture, StudentTMixture, GaussianHMM, BayesianGaussianMixture]
+)
+def test_a_batch_may_lack_a_column(estimator):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    model = estimator(n_components=1, random_state=0).partial_fit(X)
+    mean = model.means_[0, 1]
+    X[:, 1] = np.nan
+    model.partial_fit(X)
+    assert model.means_[0, 1] == pytest.approx(mean, abs=0.2)
+    with pytest.raises(ValueError, match="All values of column 1 are missing"):
+        estimator(n_components=1).partial_fit(X)
+
+
+@pytest.mark.parametrize("exponent", [-140, -100, 100])
+@pytest.mark.parametrize("kind", ["full", "tied"])
+def test_units_of_any_size(kind, exponent):
+    X = holed(np.random.default_rng(0), d=5, share=0.5)
+    parameters = drawn(np.random.default_rng(1), kind, 2, 5)
+    unit = 10.0**exponent
+    scaled = Gaussian(kind).recall(
+        {"means": parameters.means * unit, "covariances": parameters.covariances * unit * unit}
+    )
+    weights = np.ones((len(X), 2))
+    first, found = (
+        Gaussian(kind).statistics(model, Gaussian(kind).features(rows), weights).scatter
+        for rows, model in ((X, parameters), (X * unit, scaled))
+    )
+    np.testing.assert_allclose(found / unit**2, first, rtol=1e-9)
+
+
 def test_infinite_cells_beside_missing_ones():
     X = holed(np.random.default_rng(16))
     fitted = GaussianMixture(2, random_state=0).fit(X)

@@ -304,7 +304,7 @@ def test_sequences_are_counted_call_by_call():
     ("rows", "message"),
     [
         (FAITHFUL[:, :1], "1 features"),
-        (np.full((3, 2), np.nan), "NaN"),
+        (np.full((3, 2), np.inf), "infinity"),
         (FAITHFUL[:0], "0 sample"),
     ],
 )

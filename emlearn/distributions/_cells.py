@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from ..exceptions import UnobservedColumnsError
+
 __all__ = [
     "blank_rows",
     "check_columns",
+    "check_counting",
     "check_dense",
     "embed_seen",
     "fill_cells",
@@ -46,6 +49,16 @@ def check_columns(missing: np.ndarray, column: Callable[[int], str]) -> None:
     if nothing.any():
         j = int(np.flatnonzero(nothing)[0])
         raise ValueError(f"All values of {column(j)} are missing (NaN). Drop it.")
+
+
+def check_counting(X: Any, sample_weight: np.ndarray | None) -> None:
+    """UnobservedColumnsError where only rows of weight 0 have a number, or a code, in some column."""
+    if sample_weight is None or sparse.issparse(X) or sample_weight.all():
+        return
+    X = X[sample_weight > 0]
+    nothing = (np.isnan(X) if X.dtype.kind == "f" else X < 0).all(axis=0)
+    if nothing.any():
+        raise UnobservedColumnsError(np.flatnonzero(nothing))
 
 
 def blank_rows(X: Any, column: Callable[[int], str], *, learn: bool, why: str) -> np.ndarray | None:

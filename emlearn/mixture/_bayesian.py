@@ -264,6 +264,10 @@ class BayesianGaussianMixture(BaseMixture):
             self._distribution(), self.weight_concentration_prior_type, self._recall_prior()
         )
 
+    def _continued_model(self, source: Source) -> VariationalModel:
+        # nothing is bound to the new rows: they may say nothing of some column
+        return self._fitted_model()
+
     def _partitions(self) -> bool:
         return False
 
