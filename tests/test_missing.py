@@ -551,17 +551,19 @@ def test_columns_without_a_value():
 
 
 @pytest.mark.parametrize(
-    "estimator", [GaussianMixture, StudentTMixture, GaussianHMM, BayesianGaussianMixture]
+    "estimator", [GaussianMixture, StudentTMixture, BayesianGaussianMixture, GaussianHMM]
 )
-def test_a_batch_may_lack_a_column(estimator):
-    X = np.random.default_rng(0).normal(size=(60, 3))
-    model = estimator(n_components=1, random_state=0).partial_fit(X)
-    mean = model.means_[0, 1]
-    X[:, 1] = np.nan
-    model.partial_fit(X)
-    assert model.means_[0, 1] == pytest.approx(mean, abs=0.2)
-    with pytest.raises(ValueError, match="All values of column 1 are missing"):
-        estimator(n_components=1).partial_fit(X)
+def test_a_batch_without_a_value_in_a_column(estimator):
+    X = holed(np.random.default_rng(19))
+    mixture = estimator(n_components=2, random_state=0).partial_fit(X)
+    before = mixture.means_[:, 1].copy()
+    Y = X.copy()
+    Y[:, 1] = np.nan
+    mixture.partial_fit(Y)
+    assert np.isfinite(mixture.means_).all()
+    np.testing.assert_allclose(mixture.means_[:, 1], before, atol=1.0)
+    with pytest.raises(ValueError, match="column 1"):
+        estimator(n_components=2).partial_fit(Y)
 
 
 @pytest.mark.parametrize("exponent", [-140, -100, 100])

@@ -100,7 +100,7 @@ class KMeans(
 
     See Also
     --------
-    emlearn.GaussianMixture : Clusters of their own shape and size, and how sure a row's is.
+    emlearn.mixture.GaussianMixture : Clusters of their own shape and size, and how sure a row's is.
 
     Notes
     -----

@@ -259,14 +259,13 @@ class BayesianGaussianMixture(BaseMixture):
         model.initial_parameters = partial(self._first_parameters, model)
         return model
 
+    def _continued_model(self, source: Source) -> VariationalModel:
+        return self._fitted_model()  # the prior is in numbers, and a start is not needed
+
     def _fitted_model(self) -> VariationalModel:
         return VariationalModel(
             self._distribution(), self.weight_concentration_prior_type, self._recall_prior()
         )
-
-    def _continued_model(self, source: Source) -> VariationalModel:
-        # nothing is bound to the new rows: they may say nothing of some column
-        return self._fitted_model()
 
     def _partitions(self) -> bool:
         return False
