@@ -43,8 +43,8 @@ class Problem(Protocol):
     # to ``new``; ``statistics`` and ``objective`` are those of ``old``. Without it, that objective itself.
     # between(old, new, fraction) -> parameters, where an M-step is a step that may go too far, such as Newton's: it is
     # halved while the objective falls.
-    # at_rest(old, new, objectives) -> str or None, a rule of the problem's own, of the parameters before an iteration and
-    # after it and the objectives so far: why the run ends here, None where it goes on. Without it, ``tol``.
+    # at_rest(old, new, objectives) -> str or None, a rule of the problem's own, of the parameters before an iteration
+    # and after it and the objectives so far: why the run ends here, None where it goes on. Without it, ``tol``.
     # for_run() -> Problem, called once for each run, and the ``memory`` of what it gives.
 
 
