@@ -16,7 +16,7 @@ from scipy.special import gammaln
 from ..em.statistics import Sums
 from ..exceptions import SingularError
 from ._base import Distribution, Fold, Prior
-from ._cells import check_counting, fill_cells, put_draws
+from ._cells import check_columns, fill_cells, put_draws
 
 __all__ = [
     "ConjugatePrior",
@@ -137,8 +137,7 @@ class LinearFamily(Distribution):
     # --------------------------------------------------------------- data
 
     def bind(self, X: Any, sample_weight: np.ndarray | None, fold: Fold | None = None) -> Self:
-        if fold is None:  # a sample of the rows may have missed it
-            check_counting(X, sample_weight)
+        check_columns(X, sample_weight, fold)
         return self
 
     # ------------------------------------------------------------ density
