@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ __all__ = [
     "check_labels",
     "check_length",
     "check_mixing_weights",
+    "check_n_imputations",
     "check_probabilities",
     "check_shape",
     "check_weights",
@@ -401,3 +402,9 @@ def _is_numeric(column: np.ndarray) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+def check_n_imputations(n_imputations: Any) -> None:
+    """ValueError if it is no whole number from 1 on."""
+    if not isinstance(n_imputations, Integral) or n_imputations < 1:
+        raise ValueError(f"n_imputations must be a whole number from 1 on, got {n_imputations!r}.")

@@ -265,6 +265,8 @@ def test_bad_input():
             EMImputer(**settings).fit(HOLES)
     with pytest.warns(UserWarning, match=r"Columns \[1\].*keep_empty_features"):
         EMImputer().fit(np.c_[X[:, 0], np.full(400, np.nan)])
+    with pytest.raises(ValueError, match="n_imputations must be a whole number"):
+        EMImputer().fit(np.ones((4, 2))).sample_imputations(np.ones((4, 2)), 0)
 
 
 def test_weights_and_float32():

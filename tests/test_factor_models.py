@@ -443,6 +443,43 @@ def test_a_feature_without_any_cell_is_named():
             model.fit(X)
 
 
+def test_a_constant_feature_with_missing_cells():
+    X = load_iris().data.copy()
+    X[:, 1] = 3.0
+    holes = np.where(np.random.default_rng(0).uniform(size=X.shape) < 0.3, np.nan, X)
+    for method in ("newton", "em"):
+        model = FactorAnalysis(1, method=method, max_iter=20).fit(holes)
+        whole = FactorAnalysis(1, method=method, max_iter=20).fit(X)
+        assert model.noise_variance_[1] == pytest.approx(whole.noise_variance_[1])
+        np.testing.assert_array_equal(model.impute(holes)[:, 1], 3.0)
+
+
+@pytest.mark.parametrize("estimator", [FactorAnalysis, ProbabilisticPCA])
+def test_a_batch_may_lack_a_feature(estimator):
+    X = load_iris().data.copy()
+    model = estimator(1).partial_fit(X)
+    X[:, 1] = np.nan
+    model.partial_fit(X)
+    assert model.mean_[1] == pytest.approx(load_iris().data[:, 1].mean(), rel=0.02)
+    with pytest.raises(UnobservedColumnsError, match="column 1"):
+        estimator(1).partial_fit(X)
+
+
+def test_draws_of_missing_cells(monkeypatch):
+    X = load_iris().data
+    holes = np.where(np.random.default_rng(0).uniform(size=X.shape) < 0.3, np.nan, X)
+    model = FactorAnalysis(1).fit(holes)
+    monkeypatch.setattr("emlearn.decomposition._answers._TOGETHER", 100)  # several batches
+    tables = model.sample_imputations(holes, 400, random_state=0)
+    there = ~np.isnan(holes)
+    np.testing.assert_array_equal(tables[:, there], np.broadcast_to(X[there], (400, there.sum())))
+    np.testing.assert_allclose(tables.mean(axis=0), model.impute(holes), atol=0.25)
+    assert model.sample_imputations(X).shape == (5, *X.shape)
+    for n in (0, 2.5):
+        with pytest.raises(ValueError, match="n_imputations must be a whole number"):
+            model.sample_imputations(holes, n)
+
+
 def test_bad_arguments_of_methods():
     model = ProbabilisticPCA(2).fit(ROWS)
     with pytest.raises(ValueError, match=r"\(n_samples, 2\)"):

@@ -550,7 +550,9 @@ def test_columns_without_a_value():
         MixedMixture(2, blocks=blocks).fit(X[:, [0, 2, 1]])
 
 
-@pytest.mark.parametrize("estimator", [GaussianMixture, StudentTMixture, BayesianGaussianMixture])
+@pytest.mark.parametrize(
+    "estimator", [GaussianMixture, StudentTMixture, BayesianGaussianMixture, GaussianHMM]
+)
 def test_a_batch_without_a_value_in_a_column(estimator):
     X = holed(np.random.default_rng(19))
     mixture = estimator(n_components=2, random_state=0).partial_fit(X)
@@ -562,6 +564,23 @@ def test_a_batch_without_a_value_in_a_column(estimator):
     np.testing.assert_allclose(mixture.means_[:, 1], before, atol=1.0)
     with pytest.raises(ValueError, match="column 1"):
         estimator(n_components=2).partial_fit(Y)
+
+
+@pytest.mark.parametrize("exponent", [-140, -100, 100])
+@pytest.mark.parametrize("kind", ["full", "tied"])
+def test_units_of_any_size(kind, exponent):
+    X = holed(np.random.default_rng(0), d=5, share=0.5)
+    parameters = drawn(np.random.default_rng(1), kind, 2, 5)
+    unit = 10.0**exponent
+    scaled = Gaussian(kind).recall(
+        {"means": parameters.means * unit, "covariances": parameters.covariances * unit * unit}
+    )
+    weights = np.ones((len(X), 2))
+    first, found = (
+        Gaussian(kind).statistics(model, Gaussian(kind).features(rows), weights).scatter
+        for rows, model in ((X, parameters), (X * unit, scaled))
+    )
+    np.testing.assert_allclose(found / unit**2, first, rtol=1e-9)
 
 
 def test_infinite_cells_beside_missing_ones():

@@ -243,6 +243,28 @@ def test_errors_name_the_column_or_the_row():
             mixture.fit(rows)
 
 
+@pytest.mark.parametrize(
+    "estimator", [BernoulliMixture, CategoricalMixture, PoissonMixture, GammaMixture]
+)
+def test_a_column_that_no_row_that_counts_has_is_named(estimator):
+    X = pd.DataFrame(np.tile([[1.0, 1.0], [0.0, 1.0]], (10, 1)) + (estimator is GammaMixture))
+    X.columns = ["here", "gone"]
+    weight = np.repeat([0.0, 1.0], 10)
+    X.loc[weight > 0, "gone"] = np.nan
+    with pytest.raises(ValueError, match="All values of column 'gone' are missing"):
+        estimator(1).fit(X, sample_weight=weight)
+
+
+@pytest.mark.parametrize("estimator", [BernoulliMixture, PoissonMixture, GammaMixture])
+def test_a_block_may_lack_a_column(estimator):
+    X = np.random.default_rng(0).integers(0, 2, (60, 2)) + 1.0 * (estimator is GammaMixture)
+    X[:40, 1] = np.nan
+    model = estimator(1).fit_blocks(lambda: (X[i : i + 20] for i in range(0, 60, 20)))
+    assert model.lower_bound_ == pytest.approx(estimator(1).fit(X).lower_bound_)
+    with pytest.raises(ValueError, match="All values of column 1 are missing"):
+        estimator(1).fit_blocks(lambda: [X[:20], X[20:40]])
+
+
 def test_sparse_rows_come_back_as_they_are():
     rows = sparse.csr_array(COUNTS)
     model = PoissonMixture(2, random_state=0).fit(rows)

@@ -109,14 +109,12 @@ class CompositeEstimator(ImputeMixin, ConstrainedMixin, EMMixin, BaseEstimator, 
         return model
 
     def _continued_model(self, source: Source) -> CompositeModel:
-        prior = vars(self).get("_bound_prior")
-        if prior is None or self._bound_from != _mark(self.prior):
-            try:
+        prior = None
+        if getattr(self, "prior", None) is not None:
+            prior = vars(self).get("_bound_prior")
+            if prior is None or self._bound_from != _mark(self.prior):
                 return self._model_for(source)
-            except UnobservedColumnsError:  # of a batch: what is known of the column stays
-                if getattr(self, "prior", None) is not None:
-                    raise
-                prior = None
+        # nothing is bound to the new rows: they may say nothing of some column
         model = self._assemble(self._resolved(), prior, self._latent_prior())
         if not self._is_constrained():
             return model

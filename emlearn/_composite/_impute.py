@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._data import check_n_imputations
 from ..em.posteriors import SOFT, PosteriorMode
 from ..em.reduce import map_reduce, take_rows
 from ..em.threads import Workers, single_threaded_blas
@@ -41,10 +41,7 @@ class ImputeMixin:
     ) -> Any:
         """The same with draws, so many times."""
         check_is_fitted(self)
-        if not isinstance(n_imputations, Integral) or n_imputations < 1:
-            raise ValueError(
-                f"n_imputations must be a whole number from 1 on, got {n_imputations!r}."
-            )
+        check_n_imputations(n_imputations)
         rng = check_random_state(self.random_state if random_state is None else random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=n_imputations).tolist()
         found = self._fill_in(X, ends, seeds)

@@ -283,7 +283,7 @@ EM_INLINE void FN(by_observed)(const em_hidden *m, FN(hidden) *s, ptrdiff_t k, p
                 FN(small_forward)(L, O, rows + a * O);
                 for (ptrdiff_t b = 0; b <= a; b++) {
                     vec t = given[s->at_given[v] + TRI(a) + b];
-                    for (ptrdiff_t o = 0; o < O; o++) t -= rows[a * O + o] * rows[b * O + o] * inverse[o];
+                    for (ptrdiff_t o = 0; o < O; o++) t -= rows[a * O + o] * (rows[b * O + o] * inverse[o]);
                     given[s->at_given[v] + TRI(a) + b] = t;
                 }
             }

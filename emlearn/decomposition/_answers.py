@@ -10,12 +10,17 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._data import check_n_imputations
 from .._lazy import lazy
 from ..em.reduce import map_reduce
 from ..em.threads import Workers, single_threaded_blas
 from ._posterior import conditional_factors
 
 __all__ = ["AnswersMixin"]
+
+
+# numbers of the rows that are drawn at once
+_TOGETHER = 1 << 20
 
 
 class AnswersMixin:
@@ -101,14 +106,14 @@ class AnswersMixin:
         return np.where(np.isnan(X), expected.astype(X.dtype, copy=False), X)
 
     def sample_imputations(
-        self, X: Any, n_imputations: int = 1, random_state: Any = None
+        self, X: Any, n_imputations: int = 5, random_state: Any = None
     ) -> np.ndarray:
         """Rows whose missing cells are drawn, given those that were observed.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-        n_imputations : int, default=1
+        n_imputations : int, default=5
         random_state : int, RandomState or None, default=None
             None uses the estimator's own.
 
@@ -116,17 +121,25 @@ class AnswersMixin:
         -------
         ndarray of shape (n_imputations, n_samples, n_features)
         """
+        check_is_fitted(self)
+        check_n_imputations(n_imputations)
         mean, loadings, noise, correlations = self._parts()
         X = self._check_data(X, reset=False)
         rng = check_random_state(self.random_state if random_state is None else random_state)
-        expected, left = conditional_factors(X - mean, loadings, noise, correlations)
-        roots = np.linalg.cholesky(left)
-        out = np.empty((n_imputations, *X.shape), dtype=X.dtype)
-        for drawn in out:
-            factors = rng.standard_normal(expected.shape)
-            factors = expected + (roots @ factors[:, :, None])[:, :, 0]
-            errors = rng.standard_normal(X.shape) * np.sqrt(noise)
-            drawn[...] = np.where(np.isnan(X), mean + factors @ loadings.T + errors, X)
+        out = np.repeat(X[None], n_imputations, axis=0)
+        holes = np.flatnonzero(np.isnan(X).any(axis=1))
+        # each row has matrices of the size of the factors
+        together = max(1, _TOGETHER // (len(mean) + loadings.shape[1] ** 2))
+        for start in range(0, len(holes), together):
+            rows = holes[start : start + together]
+            some = X[rows]
+            expected, left = conditional_factors(some - mean, loadings, noise, correlations)
+            roots = np.linalg.cholesky(left)
+            for drawn in out:
+                factors = rng.standard_normal(expected.shape)
+                factors = expected + (roots @ factors[:, :, None])[:, :, 0]
+                errors = rng.standard_normal(some.shape) * np.sqrt(noise)
+                drawn[rows] = np.where(np.isnan(some), mean + factors @ loadings.T + errors, some)
         return out
 
     @lazy("scores")

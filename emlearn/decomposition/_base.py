@@ -74,6 +74,10 @@ class BaseFactorAnalysis(
     def _fitted_model(self) -> FactorModel:
         return FactorModel(self._covariance(len(self.components_)))
 
+    def _continued_model(self, source: Source) -> FactorModel:
+        # nothing is bound to the new rows: they may say nothing of some column
+        return self._fitted_model()
+
     def _repeatable_start(self) -> bool:
         return True
 

@@ -180,14 +180,28 @@ class FactorModel:
         variances = np.diagonal(scatter)[:d] / weight
         noise = variances - (loadings * across).sum(axis=1) / weight
         noise = np.maximum(noise, self.covariance.least * variances)
-        noise = np.where(_is_flat(variances, mean[:d]), parameters.noise_variances[0], noise)
+        flat = self._flat(variances, mean[:d], parameters)
+        noise = np.where(flat, parameters.noise_variances[0], noise)
         return self.assemble((mean[:d] - loadings @ mean[d:])[None], loadings[None], noise[None])
+
+    def _flat(
+        self, variances: np.ndarray, mean: np.ndarray, parameters: GaussianParameters | None
+    ) -> np.ndarray:
+        """Which features do not vary (d,)."""
+        flat, columns = _is_flat(variances, mean), self.distribution.observed
+        if columns is None or parameters is None or self.covariance.exact:
+            return flat
+        # a missing cell has the noise that was put there, of which each M-step would leave a share
+        noise, loadings = parameters.noise_variances[0], parameters.loadings[0]
+        alone = np.square(loadings).sum(axis=1) <= 1e-6 * noise
+        constant = _is_flat(columns.variance, columns.mean)
+        return flat | (constant & alone & (variances <= noise))
 
     def _sound(self, moments: Moments, parameters: GaussianParameters | None) -> Moments:
         """A feature that does not vary has a little noise, for a density to exist."""
         weight, mean = moments.weight, moments.mean
         variances = np.diagonal(moments.scatter[0]) / weight[0]
-        flat = _is_flat(variances, mean[0])
+        flat = self._flat(variances, mean[0], parameters)
         if flat.all():
             raise SingularError(
                 "No feature varies: all rows that count are the same, and there is nothing to decompose."

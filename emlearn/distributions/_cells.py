@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from ..exceptions import UnobservedColumnsError
+from ._base import Fold
+
 __all__ = [
     "blank_rows",
     "check_columns",
@@ -40,12 +43,21 @@ def check_dense(X: Any) -> None:
         )
 
 
-def check_columns(missing: np.ndarray, column: Callable[[int], str]) -> None:
-    """ValueError that names the first column (n, d) of which nothing is there."""
-    nothing = missing.all(axis=0)
-    if nothing.any():
-        j = int(np.flatnonzero(nothing)[0])
-        raise ValueError(f"All values of {column(j)} are missing (NaN). Drop it.")
+def check_columns(X: Any, sample_weight: np.ndarray | None, fold: Fold | None) -> None:
+    """UnobservedColumnsError where no row that counts has a number, or a code, in some column."""
+    seen = _seen_columns(X, sample_weight)
+    if not seen.all() and fold is not None:  # a sample of the rows may have missed it
+        seen = fold(_seen_columns, np.logical_or)
+    if not seen.all():
+        raise UnobservedColumnsError(np.flatnonzero(~seen))
+
+
+def _seen_columns(X: Any, sample_weight: np.ndarray | None) -> np.ndarray:
+    if sparse.issparse(X) or (X.dtype.kind == "f" and not np.isnan(X.sum())):
+        return np.ones(X.shape[1], dtype=bool)
+    if sample_weight is not None:
+        X = X[sample_weight > 0]
+    return (~np.isnan(X) if X.dtype.kind == "f" else X >= 0).any(axis=0)
 
 
 def blank_rows(X: Any, column: Callable[[int], str], *, learn: bool, why: str) -> np.ndarray | None:

@@ -16,7 +16,7 @@ from scipy.special import gammaln
 from ..em.statistics import Sums
 from ..exceptions import SingularError
 from ._base import Distribution, Fold, Prior
-from ._cells import fill_cells, put_draws
+from ._cells import check_columns, fill_cells, put_draws
 
 __all__ = [
     "ConjugatePrior",
@@ -133,6 +133,12 @@ class LinearFamily(Distribution):
 
     def row_cost(self, n_components: int, n_features: float) -> float:
         return n_components * (40 + 4 * n_features)
+
+    # --------------------------------------------------------------- data
+
+    def bind(self, X: Any, sample_weight: np.ndarray | None, fold: Fold | None = None) -> Self:
+        check_columns(X, sample_weight, fold)
+        return self
 
     # ------------------------------------------------------------ density
 

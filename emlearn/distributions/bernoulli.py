@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval
 from ..em.held import Space
 from ..em.statistics import Sums
 from ._base import check_domain
-from ._cells import check_columns, check_dense, embed_seen, fill_cells, observed
+from ._cells import check_dense, embed_seen, fill_cells, observed
 from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty, refuse
 
 __all__ = ["Bernoulli", "BernoulliParameters"]
@@ -96,8 +96,6 @@ class Bernoulli(LinearFamily):
             if missing.any():
                 binary[missing] = np.nan
             X = binary
-        if learned is None and not sparse.issparse(X):
-            check_columns(np.isnan(X), column)
         return X, {}
 
     def features(self, X: Any) -> Rows:

@@ -177,6 +177,7 @@ class Categorical(LinearFamily):
     def bind(
         self, X: np.ndarray, sample_weight: np.ndarray | None, fold: Fold | None = None
     ) -> Self:
+        super().bind(X, sample_weight, fold)
         if hasattr(self, "_sizes"):
             return self
         return self._with_sizes(X.max(axis=0) + 1)

@@ -17,7 +17,7 @@ from ..em.held import Held, Space
 from ..em.statistics import Sums
 from ..exceptions import SingularError
 from ._base import check_domain
-from ._cells import check_columns, embed_seen, observed
+from ._cells import embed_seen, observed
 from ._fixed_gamma import FLAT, maximise_gamma
 from ._linear import ConjugatePrior, LinearFamily, Rows, keep_empty, refuse
 from ._special import solve_gamma_shape
@@ -96,8 +96,6 @@ class Gamma(LinearFamily):
             "Negative values in data: the gamma family has positive numbers only, found",
             "Drop these rows, or use another family.",
         )
-        if learned is None:
-            check_columns(np.isnan(X), column)
         if self.floor > 0:
             return np.maximum(X, X.dtype.type(self.floor)), {}
         if self.fixed_shape != 1:  # any other density is 0 or infinite there

@@ -139,6 +139,11 @@ class Gaussian(Distribution):
     #: what is observed of the columns, where a fit has missing cells
     _columns: Columns | None = None
 
+    @property
+    def observed(self) -> Columns | None:
+        """What is observed of the columns of a fit that has missing cells."""
+        return self._columns
+
     def input_tags(self, tags: InputTags) -> InputTags:
         tags = super().input_tags(tags)
         tags.allow_nan = True

@@ -14,7 +14,7 @@ from sklearn.utils import InputTags
 from ..em.held import Space
 from ..em.statistics import Sums
 from ._base import check_domain
-from ._cells import check_columns, check_dense, embed_seen, observed
+from ._cells import check_dense, embed_seen, observed
 from ._linear import (
     ConjugatePrior,
     LinearFamily,
@@ -76,8 +76,6 @@ class Poisson(LinearFamily):
     ) -> tuple[Any, dict[str, Any]]:
         check_dense(X)
         check_counts(X, column)
-        if learned is None and not sparse.issparse(X):
-            check_columns(np.isnan(X), column)
         return X, {}
 
     def features(self, X: Any) -> Rows:

@@ -11,7 +11,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import MissingValues, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._data import check_data, check_weights
+from .._data import check_data, check_n_imputations, check_weights
 from ..distributions import NormalInverseWishart
 from ..exceptions import warn_user
 from ..mixture import GaussianMixture
@@ -312,6 +312,7 @@ class EMImputer(OutputMixin, TransformerMixin, BaseEstimator):
         ndarray of shape (n_imputations, n_samples, n_features_out)
         """
         check_is_fitted(self)
+        check_n_imputations(n_imputations)
         X = self._read(X, reset=False)
         given = self.random_state if random_state is None else random_state
         drawn = self._drawn(X, n_imputations, check_random_state(given))
