@@ -60,13 +60,13 @@ def _seen_columns(X: Any, sample_weight: np.ndarray | None) -> np.ndarray:
     return (~np.isnan(X) if X.dtype.kind == "f" else X >= 0).any(axis=0)
 
 
-def blank_rows(X: Any, column: Callable[[int], str], *, learn: bool, why: str) -> np.ndarray | None:
+def blank_rows(X: Any, column: Callable[[int], str], *, why: str) -> np.ndarray | None:
     """Which rows (n,) are missing as a whole; None where none is.
 
     Raises
     ------
     ValueError
-        If a part of a row is missing, or, with ``learn``, every row.
+        If a part of a row is missing.
     """
     check_dense(X)
     seen = observed(X)
@@ -81,8 +81,6 @@ def blank_rows(X: Any, column: Callable[[int], str], *, learn: bool, why: str) -
             f"Input X contains NaN: found in row {row}, {column(j)}, {len(part)} such rows in all. {why} Make all"
             " cells of such a row NaN, which says that nothing is known of it, or drop it."
         )
-    if learn and not counts.any():
-        raise ValueError("All rows of X are missing (NaN). Give some that are not.")
     return counts == 0
 
 

@@ -117,9 +117,6 @@ class Categorical(LinearFamily):
                 f"Found unknown categories {found[:5]} in {column(j)}; known are"
                 f" {categories[j].tolist()[:10]}. Set handle_unknown='ignore' to take them for missing."
             )
-        if learned is None and (known < 0).all(axis=0).any():
-            j = int(np.flatnonzero((known < 0).all(axis=0))[0])
-            raise ValueError(f"All values of {column(j)} are missing or unknown. Drop it.")
         return known, {"categories": categories}
 
     def _learn(self, X: np.ndarray, column: Callable[[int], str]) -> list[np.ndarray]:
@@ -128,9 +125,7 @@ class Categorical(LinearFamily):
             found = []
             for j in range(X.shape[1]):
                 cells = X[:, j]
-                missing = _missing(cells)
-                if missing.all():
-                    raise ValueError(f"All values of {column(j)} are missing. Drop it.")
+                missing = _missing(cells)  # perhaps all: other blocks may have some
                 try:
                     found.append(_unique(cells[~missing] if missing.any() else cells))
                 except TypeError as error:
@@ -158,8 +153,11 @@ class Categorical(LinearFamily):
     def merge_learned(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(self.categories, str):
             return dict(a)
-        pairs = zip(a["categories"], b["categories"], strict=True)
-        return {"categories": [_unique(np.concatenate(pair)) for pair in pairs]}
+        merged = []
+        for first, second in zip(a["categories"], b["categories"], strict=True):
+            some = [names for names in (first, second) if len(names)] or [first]
+            merged.append(_unique(np.concatenate(some)))
+        return {"categories": merged}
 
     def assume(self, values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(self.categories, str):
@@ -387,6 +385,9 @@ def _encode(X: np.ndarray, categories: list[np.ndarray]) -> np.ndarray:
     codes = np.empty(X.shape, dtype=np.int32)
     for j, names in enumerate(categories):
         cells = np.ascontiguousarray(X[:, j])
+        if not len(names):
+            codes[:, j] = -1
+            continue
         if cells.dtype.kind in "iufb" and names.dtype.kind in "iufb":
             codes[:, j] = _find(cells, names)
             continue

@@ -78,11 +78,10 @@ class Multinomial(LinearFamily):
     def encode(
         self, X: Any, learned: Mapping[str, Any] | None, column: Callable[[int], str]
     ) -> tuple[Any, dict[str, Any]]:
-        blank_rows(
-            X, column, learn=learned is None, why="What is left of a total says nothing of it."
-        )
+        blank = blank_rows(X, column, why="What is left of a total says nothing of it.")
         check_counts(X, column)
-        if learned is None and not np.nansum(X.data if sparse.issparse(X) else X) > 0:
+        some = blank is None or not blank.all()
+        if learned is None and some and not np.nansum(X.data if sparse.issparse(X) else X) > 0:
             raise ValueError(
                 "There is no count in X: every row is all zero, and says nothing of the"
                 " probabilities. Give rows with counts."

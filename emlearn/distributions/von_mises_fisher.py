@@ -112,12 +112,7 @@ class VonMisesFisher(LinearFamily):
                 " vector of one column is a sign. Use BernoulliMixture for signs; give an angle as its"
                 " cosine and sine."
             )
-        blank = blank_rows(
-            X,
-            column,
-            learn=learned is None,
-            why="What is left of a direction says nothing of its length.",
-        )
+        blank = blank_rows(X, column, why="What is left of a direction says nothing of its length.")
         lengths = _lengths(X)
         if blank is not None:
             lengths[blank] = 1.0
