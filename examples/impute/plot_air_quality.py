@@ -27,7 +27,7 @@ for ax, x, name in ((left, heat, "temperature, °F"), (right, wind, "wind, miles
     ax.plot(x[gone], np.full(gone.sum(), -8.0), "|", color="C3")
     ax.set(xlabel=name)
 left.set(ylabel="ozone, parts per billion", title="Measured")
-right.set(title="Red: days without ozone")
+right.set(title="Marks below: days without ozone")
 plt.show()
 
 # %%
