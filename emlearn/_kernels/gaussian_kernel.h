@@ -57,29 +57,8 @@ typedef struct {
 
 /* -------------------------------------------------------- instruction sets */
 
-#ifdef EM_X86
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,fma,avx2")
-#define VL 8
-#define EM_ISA avx512
-#include "gaussian_tiles.h"
-#undef VL
-#undef EM_ISA
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#define VL 4
-#define EM_ISA avx2
-#include "gaussian_tiles.h"
-#undef VL
-#undef EM_ISA
-#pragma GCC pop_options
-#endif
-#define VL 2
-#define EM_ISA baseline
-#include "gaussian_tiles.h"
-#undef VL
-#undef EM_ISA
+#define EM_TILES "gaussian_tiles.h"
+#include "each_set.h"
 
 typedef int (*em_sums_function)(const em_model *, const em_rows *, em_sums *);
 typedef int (*em_scores_function)(const em_model *, const em_rows *, em_scores *);

@@ -39,29 +39,8 @@ typedef struct {
     double inertia;
 } em_clusters;
 
-#ifdef EM_X86
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,fma,avx2")
-#define VL 8
-#define EM_ISA avx512
-#include "kmeans_tiles.h"
-#undef VL
-#undef EM_ISA
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#define VL 4
-#define EM_ISA avx2
-#include "kmeans_tiles.h"
-#undef VL
-#undef EM_ISA
-#pragma GCC pop_options
-#endif
-#define VL 2
-#define EM_ISA baseline
-#include "kmeans_tiles.h"
-#undef VL
-#undef EM_ISA
+#define EM_TILES "kmeans_tiles.h"
+#include "each_set.h"
 
 typedef struct {
     const char *name;

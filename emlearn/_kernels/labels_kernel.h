@@ -20,29 +20,8 @@ typedef struct {
 
 static inline ptrdiff_t em_padded(ptrdiff_t K) { return (K + 7) / 8 * 8; }
 
-#ifdef EM_X86
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,fma,avx2")
-#define VL 8
-#define EM_ISA avx512
-#include "labels_tiles.h"
-#undef VL
-#undef EM_ISA
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#define VL 4
-#define EM_ISA avx2
-#include "labels_tiles.h"
-#undef VL
-#undef EM_ISA
-#pragma GCC pop_options
-#endif
-#define VL 2
-#define EM_ISA baseline
-#include "labels_tiles.h"
-#undef VL
-#undef EM_ISA
+#define EM_TILES "labels_tiles.h"
+#include "each_set.h"
 
 typedef struct {
     const char *name;

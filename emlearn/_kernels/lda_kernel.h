@@ -25,29 +25,8 @@ typedef struct {
 /* no share of a word is less than the square of this: sums never vanish */
 static const double EM_LEAST_SHARE = 1e-148, EM_LOG_LEAST_SHARE = -340.78259367692475;
 
-#ifdef EM_X86
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,fma,avx2")
-#define VL 8
-#define EM_ISA avx512
-#include "lda_tiles.h"
-#undef VL
-#undef EM_ISA
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#define VL 4
-#define EM_ISA avx2
-#include "lda_tiles.h"
-#undef VL
-#undef EM_ISA
-#pragma GCC pop_options
-#endif
-#define VL 2
-#define EM_ISA baseline
-#include "lda_tiles.h"
-#undef VL
-#undef EM_ISA
+#define EM_TILES "lda_tiles.h"
+#include "each_set.h"
 
 typedef struct {
     const char *name;

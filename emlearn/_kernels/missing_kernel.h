@@ -66,29 +66,8 @@ static void em_matrices(ptrdiff_t K, ptrdiff_t d, const double *factors, double 
 /* Fewest missing cells of a row that are solved for by what is observed, which are less work then. */
 static inline int em_by_observed(ptrdiff_t missing, ptrdiff_t observed) { return 2 * missing > 3 * observed; }
 
-#ifdef EM_X86
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,fma,avx2")
-#define VL 8
-#define EM_ISA avx512
-#include "missing_tiles.h"
-#undef VL
-#undef EM_ISA
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#define VL 4
-#define EM_ISA avx2
-#include "missing_tiles.h"
-#undef VL
-#undef EM_ISA
-#pragma GCC pop_options
-#endif
-#define VL 2
-#define EM_ISA baseline
-#include "missing_tiles.h"
-#undef VL
-#undef EM_ISA
+#define EM_TILES "missing_tiles.h"
+#include "each_set.h"
 
 typedef int (*em_missing_function)(const em_hidden *, const em_rows *, em_wanted *);
 
