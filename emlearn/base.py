@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -17,18 +17,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._blocks import BlockReader, MappedRows, is_mapped, text_classes
 from ._dask import DaskSource
-from ._data import check_data, check_length, check_weights, is_dask
+from ._data import check_data, check_length, check_weights, column_name, is_dask
 from ._fit import ACCELERATORS, Fit
 from ._lazy import added
 from ._parameters import ENGINE, declare
 from ._partial import check_one_step, take_in
 from .em import loop
+from .em.posteriors import SOFT, PosteriorMode
 from .em.problem import ModelProblem
-from .em.reduce import row_blocks, row_size, unit_blocks
+from .em.reduce import map_reduce, row_blocks, row_size, unit_blocks
 from .em.sources import Block, InMemory, MappedFile, Source, Stream, Survey
 from .em.statistics import Statistics
 from .em.threads import Workers, effective_threads, single_threaded_blas
 from .em.units import Units
+from .exceptions import UnobservedColumnsError
 
 __all__ = ["EMMixin"]
 
@@ -425,6 +427,17 @@ class EMMixin(CallbackSupportMixin):
     def _check_partitions(self, n: int, metadata: dict[str, Any]) -> None:
         """ValueError where ``n`` partitions of the rows may cut a unit."""
 
+    def _check_least_rows(self, source: Source, least: int) -> int:
+        """How many rows count; ValueError where they are fewer than ``least``."""
+        # a weight of 2 is two rows, a weight of 0 is none
+        n = max(source.n_counting, int(min(source.weight, 2.0**53)))
+        if n < least:
+            raise ValueError(
+                f"Found array with {n} sample(s) (shape={source.shape}) while a minimum of {least} is required by"
+                f" {type(self).__name__}. n_samples = {n}."
+            )
+        return n
+
     def _check_against(self, source: Source) -> None:
         """ValueError where the parameters of the constructor do not fit the data."""
 
@@ -444,7 +457,11 @@ class EMMixin(CallbackSupportMixin):
         """The model of a fit to these data."""
         sample = source.sample
         fold = {} if source.in_memory else {"fold": source.fold}
-        return self._fit_model(sample.X, sample.sample_weight, **fold)
+        try:
+            return self._fit_model(sample.X, sample.sample_weight, **fold)
+        except UnobservedColumnsError as error:  # whoever found them knows no names
+            names = [column_name(self, j) for j in error.columns]
+            raise UnobservedColumnsError(error.columns, names) from error
 
     def _survey(self, seed: tuple[int, ...] = (0,), most: int | None = None) -> Survey:
         """A first pass over rows that are not in memory, with a sample that has enough for a start."""
@@ -598,8 +615,20 @@ class EMMixin(CallbackSupportMixin):
     def _log_likelihood(self, X: Any, sample_weight: Any) -> tuple[float, float]:
         """The log-likelihood of all rows, and what they count."""
         X = self._check_data(X, reset=False)
-        sample_weight = check_weights(sample_weight, X)
-        with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
-            source = InMemory(Block(X, sample_weight), self._blocks)
-            problem = ModelProblem(self._fitted_model(), source, workers)
+        return self._block_log_likelihood(Block(X, check_weights(sample_weight, X)))
+
+    def _block_log_likelihood(
+        self, block: Block, mode: PosteriorMode = SOFT
+    ) -> tuple[float, float]:
+        """The same of rows that were read."""
+        with single_threaded_blas(), Workers(self._n_threads(block.X)) as workers:
+            source = InMemory(block, self._blocks)
+            problem = ModelProblem(self._fitted_model(), source, workers, mode)
             return problem.log_likelihood(self.recall())[1], problem.rows
+
+    def _over_blocks(
+        self, function: Callable[[slice], Any], X: Any, merge: Callable[[Any, Any], Any]
+    ) -> Any:
+        """``merge`` of a function of slices over the blocks of rows, in threads where there are several."""
+        with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
+            return map_reduce(function, self._blocks(X), merge, workers)

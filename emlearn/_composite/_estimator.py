@@ -26,7 +26,7 @@ from ..em.sources import Block, Source
 from ..em.starts import METHODS, Start, draw_start, given_start
 from ..em.statistics import Joint, Statistics
 from ..em.units import Units
-from ..exceptions import DegenerateComponentsWarning, UnobservedColumnsError, warn_user
+from ..exceptions import DegenerateComponentsWarning, warn_user
 from ._constrained import ConstrainedMixin
 from ._impute import ImputeMixin
 from ._match import match_start
@@ -84,11 +84,7 @@ class CompositeEstimator(ImputeMixin, ConstrainedMixin, EMMixin, BaseEstimator, 
 
     def _fit_model(self, X: Any, sample_weight: np.ndarray | None, **fold: Any) -> CompositeModel:
         rows = _rows(X)
-        try:
-            distribution = self._resolved().bind(rows, sample_weight, **fold)
-        except UnobservedColumnsError as error:
-            names = [column_name(self, j) for j in error.columns]
-            raise UnobservedColumnsError(error.columns, names) from error
+        distribution = self._resolved().bind(rows, sample_weight, **fold)
         prior = getattr(self, "prior", None)
         if isinstance(prior, str):  # "default"
             if distribution.default_prior is None:
@@ -433,13 +429,7 @@ class CompositeEstimator(ImputeMixin, ConstrainedMixin, EMMixin, BaseEstimator, 
         """ValueError where there are fewer rows than ``least``, or than components."""
         if source.goes_on and not self._needs_start():
             return
-        # a weight of 2 is two rows, a weight of 0 is none
-        n = max(source.n_counting, int(min(source.weight, 2.0**53)))
-        if n < least:
-            raise ValueError(
-                f"Found array with {n} sample(s) (shape={source.shape}) while a minimum of {least} is required by"
-                f" {type(self).__name__}. n_samples = {n}."
-            )
+        n = self._check_least_rows(source, least)
         if n < self.n_components:
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {n}."

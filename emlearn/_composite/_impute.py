@@ -12,8 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._data import check_n_imputations
 from ..em.posteriors import SOFT, PosteriorMode
-from ..em.reduce import map_reduce, take_rows
-from ..em.threads import Workers, single_threaded_blas
+from ..em.reduce import take_rows
 from ..em.units import Units
 from ._model import Fitted
 
@@ -88,8 +87,7 @@ class ImputeMixin:
                 found = _draw_all(distribution, components, cells, labels, stream)
             return [np.stack([distribution.decode(table, Fitted(self)) for table in found])]
 
-        with single_threaded_blas(), Workers(self._n_threads(data)) as workers:
-            return map_reduce(block, self._blocks(data), list.__add__, workers)
+        return self._over_blocks(block, data, list.__add__)
 
 
 def _draw_all(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -26,10 +25,10 @@ from .._kernels import kmeans as kernel
 from .._lazy import lazy
 from .._parameters import set_engine_parameters
 from ..base import EMMixin
-from ..em.reduce import map_reduce, take_rows
+from ..em.reduce import take_rows
 from ..em.sources import Block, Source, Survey
 from ..em.starts import LabelStart, draw_start, given_start
-from ..em.threads import Workers, single_threaded_blas
+from ..em.threads import Workers
 from ..exceptions import warn_user
 from ._model import KMeansModel, rows_at
 from ._seeds import far_apart, random_rows
@@ -387,11 +386,7 @@ class KMeans(
         def labels(rows: slice) -> list[np.ndarray]:
             return [model.nearest(centres, take_rows(X, rows), None)[0]]
 
-        return np.concatenate(self._over_blocks(labels, X))
-
-    def _over_blocks(self, function: Callable[[slice], list[Any]], X: Any) -> list[Any]:
-        with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
-            return map_reduce(function, self._blocks(X), operator.add, workers)
+        return np.concatenate(self._over_blocks(labels, X, operator.add))
 
     def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
         """Fit, and return the distances of the rows from all centres.
@@ -430,7 +425,7 @@ class KMeans(
         def distances(rows: slice) -> list[np.ndarray]:
             return [model.distances(centres, take_rows(X, rows)).astype(dtype, copy=False)]
 
-        return np.concatenate(self._over_blocks(distances, X))
+        return np.concatenate(self._over_blocks(distances, X, operator.add))
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the inertia: the sum of the squared distances of the rows from their centres.

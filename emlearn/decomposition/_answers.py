@@ -12,8 +12,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._data import check_n_imputations
 from .._lazy import lazy
-from ..em.reduce import map_reduce
-from ..em.threads import Workers, single_threaded_blas
 from ._posterior import conditional_factors
 
 __all__ = ["AnswersMixin"]
@@ -43,8 +41,7 @@ class AnswersMixin:
         def fill(rows: slice) -> None:
             out[rows] = function(X[rows])
 
-        with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
-            map_reduce(fill, self._blocks(X), lambda a, b: None, workers)
+        self._over_blocks(fill, X, lambda a, b: None)
         return out
 
     @lazy("probabilities")

@@ -10,11 +10,10 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from .._data import check_data, column_name
+from .._data import check_data
 from ..base import EMMixin
 from ..distributions import Gaussian, GaussianParameters
 from ..em.sources import Source
-from ..exceptions import UnobservedColumnsError
 from ._answers import AnswersMixin
 from ._model import FactorModel
 
@@ -65,11 +64,7 @@ class BaseFactorAnalysis(
 
     def _fit_model(self, X: Any, sample_weight: np.ndarray | None, **fold: Any) -> FactorModel:
         covariance = self._covariance(self._n_factors(X.shape[1]))
-        try:
-            return FactorModel(covariance, Gaussian().bind(X, sample_weight, **fold))
-        except UnobservedColumnsError as error:
-            names = [column_name(self, j) for j in error.columns]
-            raise UnobservedColumnsError(error.columns, names) from error
+        return FactorModel(covariance, Gaussian().bind(X, sample_weight, **fold))
 
     def _fitted_model(self) -> FactorModel:
         return FactorModel(self._covariance(len(self.components_)))
@@ -98,13 +93,8 @@ class BaseFactorAnalysis(
 
     def _check_against(self, source: Source) -> None:
         self._n_factors(source.shape[1])
-        # a weight of 2 is two rows, a weight of 0 is none
-        n = max(source.n_counting, int(min(source.weight, 2.0**53)))
-        if n < 2 and not source.goes_on:
-            raise ValueError(
-                f"Found array with {n} sample(s) (shape={source.shape}) while a minimum of 2 is required by"
-                f" {type(self).__name__}. n_samples = {n}."
-            )
+        if not source.goes_on:
+            self._check_least_rows(source, 2)
 
     def _changed(self) -> str | None:
         d, q = self.components_.shape[1], len(self.components_)

@@ -381,9 +381,7 @@ class LatentDirichletAllocation(
             block = read_rows(X[rows])
             bounds[rows] = model.posterior(parameters, block, gamma[rows])
 
-        with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
-            calls = [partial(infer, rows) for rows in self._blocks(X)]
-            workers.map_reduce(calls, lambda a, b: None)
+        self._over_blocks(infer, X, lambda a, b: None)
         return X, gamma, bounds, parameters
 
     @lazy("probabilities")

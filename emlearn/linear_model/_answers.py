@@ -13,10 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._lazy import lazy
 from ..em.posteriors import SOFT, PosteriorMode
-from ..em.problem import ModelProblem
-from ..em.reduce import map_reduce, row_blocks, take_rows
-from ..em.sources import Block, InMemory
-from ..em.threads import Workers, single_threaded_blas
+from ..em.reduce import take_rows
+from ..em.sources import Block
 from ._model import PreparedRows
 
 __all__ = ["AnswersMixin"]
@@ -45,13 +43,10 @@ class AnswersMixin(RegressorMixin):
         out = np.empty((X.shape[0], *tail), dtype=self._score_type(X))
         blank = np.zeros((X.shape[0], model.distribution.n_responses), dtype=X.dtype)
 
-        def fill(rows: slice) -> bool:
+        def fill(rows: slice) -> None:
             out[rows] = function(parameters, model.prepare(self._table(blank[rows], X[rows])))
-            return True
 
-        blocks = row_blocks(X.shape[0], X.shape[1], self.row_cost(X.shape[1]))
-        with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
-            map_reduce(fill, blocks, lambda a, b: a and b, workers)
+        self._over_blocks(fill, X, lambda a, b: None)
         return out
 
     @lazy("scores")
@@ -133,15 +128,13 @@ class AnswersMixin(RegressorMixin):
         out = np.empty((X.shape[0], *tail), dtype=self._score_type(X))
         order = getattr(X, "order", None)
 
-        def fill(rows: slice) -> bool:
+        def fill(rows: slice) -> None:
             prepared = model.prepare(take_rows(X, rows))
             table, _ = model.distribution.log_density(parameters.components, prepared.features)
             where = rows if order is None else order[rows]
             out[where] = function(model, parameters, prepared, table)
-            return True
 
-        with single_threaded_blas(), Workers(self._n_threads(X)) as workers:
-            map_reduce(fill, self._blocks(X), lambda a, b: a and b, workers)
+        self._over_blocks(fill, X, lambda a, b: None)
         return out
 
     def responsibilities(self, X: Any, y: Any, *, groups: Any = None) -> np.ndarray:
@@ -252,11 +245,7 @@ class AnswersMixin(RegressorMixin):
         self, X: Any, y: Any, sample_weight: Any, groups: Any, mode: PosteriorMode = SOFT
     ) -> tuple[float, float]:
         """The log-likelihood of all rows, and what they count."""
-        block = self._known(X, y, groups, sample_weight)
-        with single_threaded_blas(), Workers(self._n_threads(block.X)) as workers:
-            source = InMemory(block, self._blocks)
-            problem = ModelProblem(self._fitted_model(), source, workers, mode)
-            return problem.log_likelihood(self.recall())[1], problem.rows
+        return self._block_log_likelihood(self._known(X, y, groups, sample_weight), mode)
 
     def bic(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> float:
         """Bayesian information criterion; the lower the better.
